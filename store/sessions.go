@@ -1,0 +1,44 @@
+package store
+
+import (
+	"context"
+
+	"github.com/tolkflip/tolkflip/proto/id"
+)
+
+// Session is one device's login.
+type Session struct {
+	ID      id.Session
+	User    id.User
+	Device  string // deviceId of the login, or one made for it
+	Created int64
+	Expires int64
+	Refresh [16]byte // identifies the refresh token that is current
+}
+
+// Revocation refuses tokens before they expire.
+type Revocation struct {
+	User    id.User
+	Session id.Session // absent: every session of User that was opened before At
+	At      int64
+	Expires int64 // when the last token it concerns is over; it may be forgotten then
+}
+
+// Sessions keeps logins and their revocations. Both survive a crash from the moment a call returns.
+type Sessions interface {
+	// Open stores s in place of the user's session with the same Device, and removes the oldest while
+	// the user has more than limit. What it removed is revoked (until its Expires) in the same write,
+	// and returned. Expired sessions are removed silently and do not count.
+	Open(ctx context.Context, s Session, limit int) (removed []Session, err error)
+	// Get is ErrNotFound for an unknown, expired or removed session.
+	Get(ctx context.Context, u id.User, s id.Session) (Session, error)
+	// Rotate makes next the current refresh token. ErrConflict when old is not the current one any more,
+	// ErrNotFound as Get.
+	Rotate(ctx context.Context, u id.User, s id.Session, old, next [16]byte) error
+	// List gives a user's live sessions, oldest first.
+	List(ctx context.Context, u id.User) ([]Session, error)
+	// Revoke stores r and removes the sessions it concerns.
+	Revoke(ctx context.Context, r Revocation) error
+	// Revocations calls each with every revocation that has not expired at now.
+	Revocations(ctx context.Context, now int64, each func(Revocation)) error
+}
