@@ -53,9 +53,14 @@ type Sink interface {
 	Finish(to Conn, ev proto.Event)
 	// Close ends a connection: what was sent before still goes out, then a close frame with the code.
 	Close(c Conn, code uint16, reason string)
+	// CloseSession is Close if the connection is one of that session's.
+	CloseSession(c Conn, s id.Session, code uint16, reason string)
 	// Loops is the number of event loops.
 	Loops() int
+}
 
+// Replayer is the part of a Sink that a resume needs; conn.Server is one.
+type Replayer interface {
 	// Hold keeps live NewMessage events of the threads back on c, up to 256 events or 256 KiB a thread,
 	// until Release. Everything else passes.
 	Hold(c Conn, threads []id.Thread)
