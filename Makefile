@@ -1,0 +1,49 @@
+# What a developer needs: `make run` to try it, `make test` to test it, `make check` before a commit.
+GOLANGCI = v2.15.0
+GOFUMPT  = v0.12.0
+TOOLS   := $(CURDIR)/bin
+GO      ?= go
+
+.PHONY: run test check build bench fuzz cover format vet lint race clean
+
+run: build ## serve everything on embedded stores, for trying out
+	$(TOOLS)/tolkflip serve --dev
+
+build: ## bin/tolkflip and bin/tolkbench
+	$(GO) build -o $(TOOLS)/ ./cmd/...
+
+test: ## all tests; what a machine cannot run is skipped with a line that says so
+	$(GO) test ./... && .ci/left-out
+
+check: format vet lint race ## what must hold before a commit
+
+format: $(TOOLS)/gofumpt-$(GOFUMPT)
+	@out=$$($(TOOLS)/gofumpt-$(GOFUMPT) -l .); if [ -n "$$out" ]; then echo "not formatted (gofumpt -w .):"; echo "$$out"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+lint: $(TOOLS)/golangci-lint-$(GOLANGCI)
+	$(TOOLS)/golangci-lint-$(GOLANGCI) run ./...
+
+race: ## layers, and everything else, under the race detector
+	$(GO) test -race -shuffle=on ./...
+
+bench: ## the micro-benchmarks; whole-server figures come from bin/tolkbench
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## every fuzz target for FUZZTIME
+	.ci/fuzz $(or $(FUZZTIME),30s)
+
+cover:
+	$(GO) test -coverprofile=cover.out ./... && $(GO) tool cover -func=cover.out | tail -n 1
+
+clean:
+	rm -rf $(TOOLS) cover.out
+
+# Pinned tools, installed once per version under a name that says which.
+$(TOOLS)/gofumpt-$(GOFUMPT):
+	@mkdir -p $(TOOLS)/.get && GOBIN=$(TOOLS)/.get $(GO) install mvdan.cc/gofumpt@$(GOFUMPT) && mv $(TOOLS)/.get/gofumpt $@
+
+$(TOOLS)/golangci-lint-$(GOLANGCI):
+	@mkdir -p $(TOOLS)/.get && GOBIN=$(TOOLS)/.get $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI) && mv $(TOOLS)/.get/golangci-lint $@
