@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"maps"
 
 	"github.com/tolkflip/tolkflip/proto/id"
 )
@@ -22,6 +23,20 @@ type Group struct {
 type GroupPatch struct {
 	Name, Description, Avatar *string
 	Settings                  map[string]string
+}
+
+// Apply makes p's changes to g. The settings map is replaced by a merged copy, never changed.
+func (p GroupPatch) Apply(g *Group) {
+	set(&g.Name, p.Name)
+	set(&g.Description, p.Description)
+	set(&g.Avatar, p.Avatar)
+	if len(p.Settings) == 0 {
+		return
+	}
+	merged := make(map[string]string, len(g.Settings)+len(p.Settings))
+	maps.Copy(merged, g.Settings)
+	maps.Copy(merged, p.Settings)
+	g.Settings = merged
 }
 
 // Role is a member's standing in a group.
@@ -52,7 +67,8 @@ type Member struct {
 
 // Groups keeps groups themselves.
 type Groups interface {
-	// Create stores a group with its first members in one write; a user named twice counts once.
+	// Create stores a group with its first members in one write; a user named twice counts once, with the
+	// first of the two. ErrConflict when the id is taken.
 	Create(ctx context.Context, g Group, members []Member) error
 	// Get is ErrNotFound for an unknown or deleted group.
 	Get(ctx context.Context, g id.Thread) (Group, error)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"hash"
 
@@ -52,6 +53,22 @@ type Log interface {
 	Head(ctx context.Context, t id.Thread) (uint64, error)
 	// Find looks a message up by its id: ErrNotFound where it is not, or not durable yet.
 	Find(ctx context.Context, m id.Message) (Message, error)
+}
+
+// SameBody reports whether b repeats what a retry of a must repeat (see WriteBody). A store that has the
+// first message at hand compares the bodies themselves: no hash to pay for on the way of every message,
+// and none that a sender could make collide.
+func SameBody(a, b *Message) bool {
+	if a.Type != b.Type || a.ReplyTo != b.ReplyTo || len(a.MediaURLs) != len(b.MediaURLs) ||
+		!bytes.Equal(a.Content, b.Content) || !bytes.Equal(a.Encrypted, b.Encrypted) {
+		return false
+	}
+	for i := range a.MediaURLs {
+		if !bytes.Equal(a.MediaURLs[i], b.MediaURLs[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // WriteBody feeds h with what a retry must repeat: type, content, media, encrypted content and replyTo.

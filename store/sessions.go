@@ -24,6 +24,36 @@ type Revocation struct {
 	Expires int64 // when the last token it concerns is over; it may be forgotten then
 }
 
+// Concerns reports whether r ends s.
+func (r Revocation) Concerns(s Session) bool {
+	if r.User != s.User {
+		return false
+	}
+	if r.Session.IsZero() {
+		return s.Created < r.At
+	}
+	return r.Session == s.ID
+}
+
+// Displaced gives those of a user's live sessions, oldest first, that must go when next is opened: the
+// one of the same device, and the oldest while with next there are more than limit.
+func Displaced(live []Session, next Session, limit int) []Session {
+	var gone, stay []Session
+	for _, s := range live {
+		switch {
+		case s.ID == next.ID: // opened again: replaced, not ended
+		case s.Device == next.Device:
+			gone = append(gone, s)
+		default:
+			stay = append(stay, s)
+		}
+	}
+	if over := len(stay) + 1 - limit; over > 0 {
+		gone = append(gone, stay[:min(over, len(stay))]...)
+	}
+	return gone
+}
+
 // Sessions keeps logins and their revocations. Both survive a crash from the moment a call returns.
 type Sessions interface {
 	// Open stores s in place of the user's session with the same Device, and removes the oldest while

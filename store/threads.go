@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"unicode/utf8"
 
 	"github.com/tolkflip/tolkflip/proto"
 	"github.com/tolkflip/tolkflip/proto/id"
@@ -26,6 +27,22 @@ type Preview struct {
 	Text   string // the first 100 characters; empty when the message is encrypted
 }
 
+// PreviewOf makes the preview of m.
+func PreviewOf(m *Message) Preview {
+	p := Preview{Seq: m.Seq, Sent: m.Sent, Sender: m.Sender, Type: m.Type}
+	if len(m.Encrypted) > 0 {
+		return p
+	}
+	n, at := 0, 0
+	for at < len(m.Content) && n < 100 {
+		_, size := utf8.DecodeRune(m.Content[at:])
+		at += size
+		n++
+	}
+	p.Text = string(m.Content[:at])
+	return p
+}
+
 // ThreadOf is a thread as one of its members lists it.
 type ThreadOf struct {
 	Thread
@@ -39,11 +56,21 @@ type ThreadSettings struct {
 	DetectEmotion     bool
 }
 
+// DefaultThreadSettings are those of a member who never set any.
+func DefaultThreadSettings() ThreadSettings { return ThreadSettings{ShowOriginal: true} }
+
 // ThreadSettingsPatch names the settings to change; nil leaves one as it is.
 type ThreadSettingsPatch struct {
 	PreferredLanguage *string
 	ShowOriginal      *bool
 	DetectEmotion     *bool
+}
+
+// Apply makes p's changes to s.
+func (p ThreadSettingsPatch) Apply(s *ThreadSettings) {
+	set(&s.PreferredLanguage, p.PreferredLanguage)
+	set(&s.ShowOriginal, p.ShowOriginal)
+	set(&s.DetectEmotion, p.DetectEmotion)
 }
 
 // Threads lists conversations. A direct thread's row comes into being with its first message, in the
@@ -73,6 +100,13 @@ type Cursor struct {
 type CursorOf struct {
 	User id.User
 	Cursor
+}
+
+// Forward gives c moved forward to where to is higher; a Read above Delivered moves both.
+func (c Cursor) Forward(to Cursor) Cursor {
+	c.Read = max(c.Read, to.Read)
+	c.Delivered = max(c.Delivered, to.Delivered, c.Read)
+	return c
 }
 
 // Cursors keeps positions, not flags: they only move forward.

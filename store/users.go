@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 
 	"github.com/tolkflip/tolkflip/proto/id"
 )
@@ -27,9 +28,29 @@ type UserPatch struct {
 	Blocked                     *bool
 }
 
+// Apply makes p's changes to u. Languages is copied.
+func (p UserPatch) Apply(u *User) {
+	set(&u.Name, p.Name)
+	set(&u.Avatar, p.Avatar)
+	set(&u.Bio, p.Bio)
+	set(&u.Language, p.Language)
+	set(&u.Blocked, p.Blocked)
+	if p.Languages != nil {
+		u.Languages = slices.Clone(*p.Languages)
+	}
+}
+
+// set puts *from into to, where there is one.
+func set[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
 // Users keeps people. A phone belongs to one of them at most.
 type Users interface {
-	// Create stores a new user. ErrConflict when the phone is taken, also when two register at once.
+	// Create stores a new user. ErrConflict when the phone (also when two register at once)
+	// or the id is taken.
 	Create(ctx context.Context, u User) error
 	// Get is ErrNotFound for an unknown id.
 	Get(ctx context.Context, u id.User) (User, error)
