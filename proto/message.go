@@ -12,6 +12,8 @@ const (
 	MaxFrame     = 1 << 20 // one WebSocket message
 	MaxResume    = 1000    // threads of one resume
 	MaxHistory   = 100     // messages of one page
+	MaxWatch     = 1000    // users of one presence_watch
+	MaxLanguage  = 35      // originalLanguage: the longest BCP 47 tag that is to be expected (RFC 5646, 4.4.1)
 )
 
 // MessageType is the kind of content. The zero value is text.
