@@ -17,4 +17,5 @@ var (
 	ErrBusy     = errors.New("store: busy")            // over a budget, or the disk is nearly full: retryable
 	ErrClosed   = errors.New("store: closed")          // the store was closed
 	ErrDeposed  = errors.New("store: no longer owner") // another node owns the log now
+	ErrPosition = errors.New("store: not a position")  // a list was asked for from a place that it never gave
 )

@@ -80,7 +80,8 @@ type Threads interface {
 	Get(ctx context.Context, t id.Thread) (Thread, error)
 	// ByUser lists the user's direct and group threads, most recent first (by Last.Sent, or Created where
 	// no message is), at most limit of them, those after the position that an earlier call gave as next.
-	// A nil next means that there are no more.
+	// A nil next means that there are no more. ErrPosition for bytes that no call ever gave: positions pass
+	// through clients.
 	ByUser(ctx context.Context, u id.User, after []byte, limit int) (list []ThreadOf, next []byte, err error)
 	// Peers lists the people whom the user shares a direct thread with, most recent first, at most limit.
 	Peers(ctx context.Context, u id.User, limit int) ([]id.User, error)
