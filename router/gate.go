@@ -1,0 +1,205 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/tolkflip/tolkflip/proto"
+	"github.com/tolkflip/tolkflip/proto/id"
+	"github.com/tolkflip/tolkflip/proto/token"
+	"github.com/tolkflip/tolkflip/store"
+)
+
+// Closer ends open connections; Router is one.
+type Closer interface {
+	CloseUser(u id.User, code uint16, reason string)
+	CloseSession(u id.User, s id.Session, code uint16, reason string)
+}
+
+const (
+	hour = int64(time.Hour / time.Millisecond)
+	// forgetAtOnce bounds the revocations that one call drops, so that no caller waits for all of an hour.
+	forgetAtOnce = 4096
+)
+
+// Gate says whether an access token is good: its signature, its time, and that it was not revoked. It
+// holds the live revocations in memory (about 70 bytes each, until the last token they concern is over)
+// and reads no store. Its methods may be called from many goroutines at once.
+type Gate struct {
+	// Fixed after construction.
+	signer   *token.Signer
+	sessions store.Sessions
+	closer   Closer
+	now      func() time.Time
+
+	mu struct {
+		sync.RWMutex
+		sessions map[id.Session]int64 // when the revocation may be forgotten, Unix ms
+		users    map[id.User]cut
+		due      map[int64][]mark // by the hour after which they may be forgotten
+		swept    int64            // the hour up to which due was emptied
+	}
+}
+
+// cut refuses a user's sessions that were opened before at.
+type cut struct{ at, expires int64 }
+
+// mark names a revocation that is due to be forgotten: one of both is set.
+type mark struct {
+	session id.Session
+	user    id.User
+}
+
+// NewGate loads the revocations that are live at now and gives a Gate that knows them. If closer is a
+// Router, its Attach also asks the gate, so that a session which is revoked while a connection is between
+// its token's check and its Attach does not slip through.
+func NewGate(ctx context.Context, s *token.Signer, sessions store.Sessions, closer Closer, now func() time.Time) (*Gate, error) {
+	g := &Gate{signer: s, sessions: sessions, closer: closer, now: now}
+	g.mu.sessions = make(map[id.Session]int64)
+	g.mu.users = make(map[id.User]cut)
+	g.mu.due = make(map[int64][]mark)
+	g.mu.swept = now().UnixMilli() / hour
+	if err := sessions.Revocations(ctx, now().UnixMilli(), g.remember); err != nil {
+		return nil, fmt.Errorf("load revocations: %w", err)
+	}
+	if r, ok := closer.(*Router); ok {
+		r.gate.Store(g)
+	}
+	return g, nil
+}
+
+// Check reads an access token. Its error is a *proto.Error, Unauthenticated, with the Message
+// token_expired or invalid_token. Nothing of tok is kept.
+func (g *Gate) Check(tok []byte) (token.Claims, error) {
+	now := g.now()
+	c, err := g.signer.Verify(tok, token.Access, now)
+	switch {
+	case errors.Is(err, token.ErrExpired):
+		return token.Claims{}, proto.Fail(proto.Unauthenticated, "token_expired")
+	case err != nil:
+		return token.Claims{}, proto.Fail(proto.Unauthenticated, "invalid_token")
+	case g.revoked(c, now.UnixMilli()):
+		return token.Claims{}, proto.Fail(proto.Unauthenticated, "invalid_token")
+	}
+	return c, nil
+}
+
+// revoked reports whether a revocation concerns the token. Tokens tell their time in whole seconds. One
+// of the very second of a cut is judged by its session, which Revoke marks as well, so that a user who is
+// put out and logs in again at once is let in; a token that names no session has only its time to show.
+func (g *Gate) revoked(c token.Claims, now int64) bool {
+	g.mu.RLock()
+	_, ended := g.mu.sessions[c.Session]
+	u, found := g.mu.users[c.User]
+	due := g.mu.swept < now/hour
+	g.mu.RUnlock()
+	if due {
+		g.forget(now)
+	}
+	if ended || !found {
+		return ended
+	}
+	issued := c.IssuedAt * 1000
+	if c.Session == id.LegacySession(c.User, c.IssuedAt) {
+		return issued < u.at
+	}
+	return issued+999 < u.at
+}
+
+// live reports whether a connection's session was not revoked.
+func (g *Gate) live(c Caller) bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	_, ended := g.mu.sessions[c.Session]
+	return !ended
+}
+
+// Revoke refuses a session, or all of a user's that were opened before r.At, from when it returns and
+// also after a crash, and closes their connections with 4401. What it could not make durable it refuses
+// all the same until the process ends, and returns the error.
+func (g *Gate) Revoke(ctx context.Context, r store.Revocation) error {
+	all := []store.Revocation{r}
+	var failed error
+	if r.Session.IsZero() {
+		list, err := g.sessions.List(ctx, r.User)
+		if err != nil {
+			failed = fmt.Errorf("list sessions: %w", err)
+		}
+		for _, s := range list {
+			if r.Concerns(s) {
+				all = append(all, store.Revocation{User: r.User, Session: s.ID, At: r.At, Expires: r.Expires})
+			}
+		}
+	}
+	for i := len(all) - 1; i >= 0; i-- { // the user's own last: it removes the sessions that the others name
+		if err := g.sessions.Revoke(ctx, all[i]); err != nil {
+			failed = fmt.Errorf("revoke: %w", err)
+		}
+		g.remember(all[i])
+	}
+	if r.Session.IsZero() {
+		g.closer.CloseUser(r.User, closeToken, "token revoked")
+	} else {
+		g.closer.CloseSession(r.User, r.Session, closeToken, "token revoked")
+	}
+	return failed
+}
+
+// Removed refuses sessions that the store has revoked already, as Sessions.Open says that it did, and
+// closes their connections with 4401.
+func (g *Gate) Removed(ss []store.Session) {
+	for _, s := range ss {
+		g.remember(store.Revocation{User: s.User, Session: s.ID, Expires: s.Expires})
+		g.closer.CloseSession(s.User, s.ID, closeToken, "session ended")
+	}
+}
+
+// Len is the number of revocations in memory.
+func (g *Gate) Len() int {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return len(g.mu.sessions) + len(g.mu.users)
+}
+
+func (g *Gate) remember(r store.Revocation) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m := mark{session: r.Session}
+	if r.Session.IsZero() {
+		m.user = r.User
+		old := g.mu.users[r.User]
+		g.mu.users[r.User] = cut{max(old.at, r.At), max(old.expires, r.Expires)}
+	} else {
+		g.mu.sessions[r.Session] = max(g.mu.sessions[r.Session], r.Expires)
+	}
+	at := max(r.Expires/hour, g.mu.swept)
+	g.mu.due[at] = append(g.mu.due[at], m)
+}
+
+// forget drops revocations whose hour has passed, some at a time.
+func (g *Gate) forget(now int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	left := forgetAtOnce
+	for ; g.mu.swept < now/hour; g.mu.swept++ {
+		marks := g.mu.due[g.mu.swept]
+		for len(marks) > 0 {
+			if left--; left < 0 {
+				g.mu.due[g.mu.swept] = marks
+				return
+			}
+			m := marks[len(marks)-1]
+			marks = marks[:len(marks)-1]
+			if g.mu.sessions[m.session] <= now {
+				delete(g.mu.sessions, m.session)
+			}
+			if g.mu.users[m.user].expires <= now {
+				delete(g.mu.users, m.user)
+			}
+		}
+		delete(g.mu.due, g.mu.swept)
+	}
+}
