@@ -107,3 +107,6 @@ func PingDue(frame []byte) (due int64, ok bool) {
 	v, ok := parseHex(ref)
 	return int64(v), ok
 }
+
+// Duplicate reports whether a message_sent answers a retry.
+func Duplicate(frame []byte) bool { return bytes.Contains(frame, []byte(`"duplicate":true`)) }

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"time"
+
+	"github.com/tolkflip/tolkflip/bench/report"
+	"github.com/tolkflip/tolkflip/bench/scenario"
+)
+
+type commands struct {
+	Chat chatCommand `cmd:"" help:"Pairs of people who write to each other, open loop: send to ack, send to receive, lost, doubled, out of order."`
+}
+
+// common is where the server is, and where results go.
+type common struct {
+	URL        string   `help:"Gateway of a running server, such as http://127.0.0.1:3000 (it runs with --dev)."`
+	ServerPID  int      `name:"server-pid" help:"Process of that server: its CPU and memory are reported."`
+	Control    string   `help:"Control socket of that server (<data>/control.sock), for collections before memory is read."`
+	Spawn      string   `help:"Program to start as the server instead: serve --dev on free ports and a data directory of its own."`
+	Data       string   `help:"Data directory for --spawn; without it a new one, removed afterwards."`
+	ServerArg  []string `name:"server-arg" sep:"none" help:"One more argument for the server that --spawn starts; can be repeated."`
+	Users      string   `help:"File that keeps the users that were registered (JSON lines, 0600), for the next run."`
+	SecretFile string   `name:"jwt-secret-file" help:"The server's token secret: tokens are signed here. With --spawn it is found in the data directory."`
+	Path       string   `default:"/ws" help:"Path of the WebSocket."`
+	Loops      int      `default:"1" help:"Epoll threads of the generator."`
+	JSON       string   `name:"json" help:"File for the result as JSON."`
+}
+
+func (c *common) options(p *program) scenario.Options {
+	return scenario.Options{
+		URL: c.URL, PID: c.ServerPID, Control: c.Control, Spawn: c.Spawn, Data: c.Data, Args: c.ServerArg,
+		Users: c.Users, SecretFile: c.SecretFile, Path: c.Path, Loops: c.Loops, Progress: p.stderr,
+	}
+}
+
+// scenarioRun validates, runs and reports.
+func scenarioRun[C interface{ Validate() error }, R comparable](p *program, name, file string, c C, run func() (R, error)) error {
+	if err := c.Validate(); err != nil {
+		return usageError{err}
+	}
+	machine, began := report.ThisMachine(), time.Now()
+	result, err := run()
+	var found any
+	if none := *new(R); result != none {
+		found = result
+	}
+	return p.report(name, file, c, began, machine, found, err)
+}
+
+type chatCommand struct {
+	common
+	Target   string        `default:"tolkflip" enum:"tolkflip,hub" help:"tolkflip, or hub: a gorilla/websocket hub in a process of its own."`
+	Pairs    int           `default:"1000" help:"Pairs of people."`
+	Content  int           `default:"200" help:"Bytes of content."`
+	Rate     float64       `help:"Messages a second over all pairs; without it the highest rate with p99 below --limit is searched."`
+	From     float64       `default:"5000" help:"Rate at which the search begins."`
+	Limit    time.Duration `default:"100ms" help:"A level passes with p99 of send to receive below it."`
+	WarmUp   time.Duration `default:"2s" help:"Part of a level before what is measured."`
+	Duration time.Duration `default:"8s" help:"Part of a level that is measured."`
+	Half     bool          `default:"true" negatable:"" help:"After a search, measure half of the rate that was found."`
+}
+
+// Run is called by kong.
+func (c *chatCommand) Run(p *program) error {
+	config := scenario.ChatConfig{
+		Options: c.options(p), Target: c.Target, Pairs: c.Pairs, Content: c.Content, Rate: c.Rate, From: c.From, Limit: c.Limit,
+		WarmUp: c.WarmUp, Duration: c.Duration, Half: c.Half,
+	}
+	return scenarioRun(p, "chat", c.JSON, config, func() (*scenario.ChatResult, error) { return scenario.RunChat(p.ctx, config) })
+}
