@@ -71,7 +71,7 @@ func (f *file) serve(rc *fasthttp.RequestCtx) {
 	h.Set("Cache-Control", "no-cache")
 	body, tag := f.body, f.etag
 	if f.packed != nil {
-		h.Set("Vary", "Accept-Encoding")
+		h.Add("Vary", "Accept-Encoding") // the kit may have named Origin
 		if rc.Request.Header.HasAcceptEncoding("gzip") {
 			body, tag = f.packed, f.packedTag
 			h.Set("Content-Encoding", "gzip")

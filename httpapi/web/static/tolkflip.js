@@ -364,6 +364,7 @@ export class TolkflipClient {
   #receive(conn, data) {
     let f;
     try { f = JSON.parse(data); } catch { return; }
+    if (typeof f !== "object" || f === null) return;
     conn.heard = this.#clock.now();
     conn.frames++;
     const asked = f.ref === undefined ? undefined : conn.asks.get(f.ref);
@@ -469,18 +470,19 @@ export class TolkflipClient {
     for (let tries = 0; t.last < t.head; ) {
       if (tries > 0) await this.#sleep(conn, backoff(0, tries, this.#random));
       const start = t.last;
+      let better = false; // resume said that pages are the way
       let final = t.head - t.last > this.#catchUp;
       try {
         if (!final && paged) await this.#page(t);
         else if (!final) {
-          const state = (await this.#ask({ action: "resume", threads: { [t.id]: t.last } })).threads?.[t.id];
-          paged = state?.complete === false;
+          const { threads = {} } = await this.#ask({ action: "resume", threads: { [t.id]: t.last } });
+          better = paged = threads[t.id]?.complete === false;
         }
       } catch (e) {
         final = e.code === "forbidden" || e.code === "not_found";
       }
       if (this.#conn !== conn) return;
-      tries = t.last > start ? 0 : tries + 1;
+      tries = better || t.last > start ? 0 : tries + 1;
       if (t.last < t.head && (final || tries > 4)) this.#skip(t);
     }
     t.healing = false;
