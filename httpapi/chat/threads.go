@@ -29,7 +29,10 @@ func (s *Service) Threads(ctx context.Context, u id.User, limit int, position st
 		limit = defaultThreads
 	}
 	list, next, err := s.threads.ByUser(ctx, u, after, min(limit, maxThreads))
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrPosition):
+		return page, row.BadPosition()
+	case err != nil:
 		return page, fmt.Errorf("list threads: %w", err)
 	}
 	ids := make([]id.Thread, len(list))

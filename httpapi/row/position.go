@@ -25,11 +25,11 @@ func ParsePosition(s string) ([]byte, error) {
 		return nil, nil
 	}
 	if len(s) > 2*maxPosition {
-		return nil, errPosition()
+		return nil, BadPosition()
 	}
 	p, err := hex.DecodeString(s)
 	if err != nil {
-		return nil, errPosition()
+		return nil, BadPosition()
 	}
 	return p, nil
 }
@@ -46,11 +46,12 @@ func ParseSeqPosition(s string) (uint64, error) {
 		return 0, err
 	}
 	if len(p) != 8 || binary.BigEndian.Uint64(p) == 0 {
-		return 0, errPosition()
+		return 0, BadPosition()
 	}
 	return binary.BigEndian.Uint64(p), nil
 }
 
-func errPosition() error {
+// BadPosition is the error about a position that no page gave.
+func BadPosition() error {
 	return proto.BadField("pageState", "pageState is not one that this server gave")
 }
