@@ -10,6 +10,8 @@ import (
 	"github.com/fasthttp/router"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
+
+	"github.com/tolkflip/tolkflip/proto"
 )
 
 // API is what the ports of one process share: settings, limits, metrics and the count of connections.
@@ -138,11 +140,11 @@ func (r *Request) admit() error {
 }
 
 func (s *Server) notFound(rc *fasthttp.RequestCtx) {
-	s.unmatched(rc, refusal{404, textNotFound, notFoundCode})
+	s.unmatched(rc, Refuse(404, proto.NotFound, textNotFound))
 }
 
 func (s *Server) methodNotAllowed(rc *fasthttp.RequestCtx) {
-	s.unmatched(rc, refusal{405, textMethod, invalidCode})
+	s.unmatched(rc, Refuse(405, proto.Invalid, textMethod))
 }
 
 // unmatched answers what no route takes. Below /api/ it counts against the address like any request.

@@ -19,7 +19,7 @@ type plan struct {
 }
 
 type boundField struct {
-	index   int
+	index   []int
 	name    string
 	path    bool   // else a query parameter
 	missing string // the text of the 404 when a path value does not parse
@@ -32,8 +32,7 @@ func planOf(t reflect.Type) *plan {
 	if t.Kind() != reflect.Struct {
 		panic("httpapi: In must be a struct, not " + t.String())
 	}
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for _, f := range reflect.VisibleFields(t) {
 		name, path := f.Tag.Lookup("path")
 		if !path {
 			var query bool
@@ -50,14 +49,14 @@ func planOf(t reflect.Type) *plan {
 		if missing == "" {
 			missing = textMissing
 		}
-		p.fields = append(p.fields, boundField{index: i, name: name, path: path, missing: missing, set: set})
+		p.fields = append(p.fields, boundField{index: f.Index, name: name, path: path, missing: missing, set: set})
 	}
 	return p
 }
 
-// jsonName is the key of a field in the body, or nothing where it has none.
+// jsonName is the key of a field in the body, or nothing where it has none of its own.
 func jsonName(f reflect.StructField) string {
-	if !f.IsExported() || f.Tag.Get("path") != "" || f.Tag.Get("query") != "" {
+	if !f.IsExported() || f.Anonymous || f.Tag.Get("path") != "" || f.Tag.Get("query") != "" {
 		return ""
 	}
 	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
@@ -75,7 +74,7 @@ func jsonName(f reflect.StructField) string {
 func (p *plan) bind(r *Request, in reflect.Value) error {
 	for i := range p.fields {
 		f := &p.fields[i]
-		v := in.Field(f.index)
+		v := in.FieldByIndex(f.index)
 		text, ok := "", false
 		if f.path {
 			text, ok = r.param(f.name)

@@ -90,8 +90,7 @@ func blame(body []byte, in any, cause error) error {
 		return &proto.Error{Code: proto.Invalid, Message: "Invalid JSON", Cause: nil}
 	}
 	t := reflect.TypeOf(in).Elem()
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for _, f := range reflect.VisibleFields(t) {
 		name := jsonName(f)
 		raw, ok := parts[name]
 		if name == "" || !ok {

@@ -37,7 +37,7 @@ func (r *Request) limit() error {
 		return nil
 	}
 	h := &r.rc.Response.Header
-	reset := strconv.FormatInt(int64((got.Reset+time.Second-1)/time.Second), 10)
+	reset := seconds(got.Reset)
 	h.Set("RateLimit-Policy", strconv.Itoa(most)+";w="+strconv.Itoa(int(r.api.cfg.LimitWindow/time.Second)))
 	h.Set("RateLimit-Limit", strconv.Itoa(most))
 	h.Set("RateLimit-Remaining", strconv.Itoa(max(got.Remaining, 0)))

@@ -16,11 +16,6 @@ import (
 	"github.com/tolkflip/tolkflip/proto"
 )
 
-const (
-	notFoundCode = proto.NotFound
-	invalidCode  = proto.Invalid
-)
-
 // fasthttp is the server below one port.
 func (a *API) fasthttp(s *Server) *fasthttp.Server {
 	return &fasthttp.Server{
@@ -109,19 +104,19 @@ func describe(p any) string {
 
 // unreadable answers a request that could not be read. The connection is closed behind it.
 func (s *Server) unreadable(rc *fasthttp.RequestCtx, err error) {
-	out := refusal{400, "Bad request", proto.Invalid}
+	out := refusal{status: 400, text: "Bad request", code: proto.Invalid}
 	var small *fasthttp.ErrSmallBuffer
 	var late net.Error
 	switch {
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		out = refusal{413, textTooLarge, proto.Invalid}
+		out = refusal{status: 413, text: textTooLarge, code: proto.Invalid}
 		s.api.metrics.refuse(refusedBody)
 		drain(rc)
 	case errors.As(err, &small):
-		out = refusal{431, "Request head too large", proto.Invalid}
+		out = refusal{status: 431, text: "Request head too large", code: proto.Invalid}
 		s.api.metrics.refuse(refusedHead)
 	case errors.As(err, &late) && late.Timeout(), errors.Is(err, os.ErrDeadlineExceeded):
-		out = refusal{408, "Request timeout", proto.Invalid}
+		out = refusal{status: 408, text: "Request timeout", code: proto.Invalid}
 		s.api.metrics.refuse(refusedSlow)
 	default:
 		s.api.metrics.refuse(refusedMalformed)

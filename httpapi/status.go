@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
+	"time"
 
 	"github.com/tolkflip/tolkflip/proto"
 	"github.com/tolkflip/tolkflip/store"
@@ -13,6 +15,16 @@ import (
 type Replier interface {
 	error
 	Reply() (status int, body any)
+}
+
+// Refuse makes a Replier of a status and a text that the clients know; code goes beside them.
+func Refuse(status int, code proto.Code, text string) error {
+	return refusal{status: status, text: text, code: code}
+}
+
+// RefuseFor is Refuse with 429 and a Retry-After.
+func RefuseFor(text string, after time.Duration) error {
+	return refusal{status: 429, text: text, code: proto.TooMany, after: max(after, time.Second)}
 }
 
 // Problem is the body of every error that is not a Replier.
@@ -63,11 +75,12 @@ const (
 	hintNotJSON     = "the body was ignored: its Content-Type is not application/json"
 )
 
-// refusal is an error of the kit's own with a status that no proto.Code has.
+// refusal is an error with a status of its own.
 type refusal struct {
 	status int
 	text   string
 	code   proto.Code
+	after  time.Duration // Retry-After, where above 0
 }
 
 func (e refusal) Error() string { return e.text }
@@ -78,7 +91,7 @@ func (e refusal) Reply() (int, any) {
 }
 
 func unbuilt(service string) error {
-	return refusal{501, service + " is not available on this server", proto.Internal}
+	return Refuse(501, proto.Internal, service+" is not available on this server")
 }
 
 // classify turns what a call returned into the one error type. Errors of a store that a service let
@@ -105,6 +118,9 @@ func (r *Request) fail(err error) {
 	var own Replier
 	if errors.As(err, &own) {
 		status, body := own.Reply()
+		if ref, ok := own.(refusal); ok && ref.after > 0 { //nolint:errorlint // own is what As found
+			r.rc.Response.Header.Set("Retry-After", seconds(ref.after))
+		}
 		if p, ok := body.(Problem); ok {
 			p.Hint = r.hint(status)
 			body = p
@@ -140,4 +156,9 @@ func (r *Request) hint(status int) string {
 		return hintNotJSON
 	}
 	return ""
+}
+
+// seconds writes a duration as whole seconds, rounded up.
+func seconds(d time.Duration) string {
+	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }

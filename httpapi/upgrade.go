@@ -23,7 +23,7 @@ func (s *Server) isUpgrade(rc *fasthttp.RequestCtx) bool {
 // upgrade hands the connection over, with the head as it came and whatever was read behind it.
 func (s *Server) upgrade(r *Request) {
 	if s.api.deps.Upgrade == nil {
-		r.fail(refusal{501, "WebSocket is not available on this port", proto.Internal})
+		r.fail(Refuse(501, proto.Internal, "WebSocket is not available on this port"))
 		return
 	}
 	head := r.rc.Request.Header.AppendBytes(nil)

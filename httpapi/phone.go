@@ -1,0 +1,60 @@
+package httpapi
+
+import (
+	"strings"
+
+	"github.com/nyaruka/phonenumbers"
+)
+
+// Phone normalises a phone number to E.164: a plus and 7 to 15 digits. It reads the international form
+// with + or 00 and the usual spaces, dots, dashes and brackets. A number without either is read as one of
+// the region (an ISO 3166 code; empty: none) where it is possible there, and else as an international one
+// that lacks its plus. Whether a number is in use is nobody's to say here: numbers of the fictional
+// ranges pass.
+func Phone(text, region string) (e164 string, ok bool) {
+	digits, international, ok := phoneDigits(text)
+	if !ok {
+		return "", false
+	}
+	if !international && region != "" {
+		if n, err := phonenumbers.Parse(digits, region); err == nil && phonenumbers.IsPossibleNumber(n) {
+			return phonenumbers.Format(n, phonenumbers.E164), true
+		}
+	}
+	if len(digits) < 7 || len(digits) > 15 || digits[0] == '0' {
+		return "", false
+	}
+	// The library knows what is left out after a country code: +44 (0)20 … is +44 20 ….
+	if n, err := phonenumbers.Parse("+"+digits, ""); err == nil {
+		if f := phonenumbers.Format(n, phonenumbers.E164); len(f) >= 8 && len(f) <= 16 {
+			return f, true
+		}
+	}
+	return "+" + digits, true
+}
+
+// phoneDigits strips the punctuation. International is set when a plus or 00 came first.
+func phoneDigits(text string) (digits string, international, ok bool) {
+	text = strings.TrimSpace(text)
+	if len(text) > 40 {
+		return "", false, false
+	}
+	if rest, plus := strings.CutPrefix(text, "+"); plus {
+		text, international = rest, true
+	}
+	var b strings.Builder
+	for i := range len(text) {
+		switch c := text[i]; c {
+		case '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+			b.WriteByte(c)
+		case ' ', '-', '.', '(', ')', '/':
+		default:
+			return "", false, false
+		}
+	}
+	digits = b.String()
+	if rest, dialled := strings.CutPrefix(digits, "00"); dialled && !international {
+		digits, international = rest, true
+	}
+	return digits, international, digits != ""
+}
