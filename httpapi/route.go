@@ -66,6 +66,8 @@ type Service struct {
 	// Sockets are paths whose `Connection: Upgrade` requests, when they come on a kept-alive connection,
 	// are handed to Deps.Upgrade.
 	Sockets []string
+	// Absent is set by Unbuilt.
+	Absent bool
 }
 
 // Health is what GET /health says of a service: {"status":Status,"service":Name} and what More adds.
@@ -86,6 +88,7 @@ func Unbuilt(name string, h Health, prefixes ...string) Service {
 	return Service{
 		Name:   name,
 		Health: h,
+		Absent: true,
 		Routes: []Route{{Method: "*", Path: "/{rest:*}", Gateway: all, Handle: refuse}},
 	}
 }
