@@ -76,7 +76,7 @@ func Decode(b []byte, r *proto.Request) error {
 	if err := check(b); err != nil {
 		return err
 	}
-	s := scratches.Get().(*scratch) //nolint:errcheck // the pool holds nothing else
+	s := scratches.Get().(*scratch)
 	err := s.decode(b, r)
 	s.frame, s.resume = frame{}, resumeFrom{}
 	s.json.Reset("")

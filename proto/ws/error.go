@@ -30,7 +30,7 @@ type Error struct {
 // Error gives the reason, for logs.
 func (e *Error) Error() string { return "websocket: " + e.Reason }
 
-//nolint:gochecknoglobals // sentinels: one value a rule, so that an error costs no allocation
+// One value a rule, so that an error costs no allocation.
 var (
 	errReserved     = &Error{CloseProtocol, "reserved bits set without an extension"}
 	errOpcode       = &Error{CloseProtocol, "reserved opcode"}

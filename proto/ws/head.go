@@ -33,6 +33,8 @@ type Head struct {
 	Protocols []byte // the first Sec-WebSocket-Protocol header; see Offers for the meaning of all of them
 
 	upgrade   bool // Connection: upgrade
+	closing   bool // Connection: close
+	keepAlive bool // Connection: keep-alive
 	websocket bool // Upgrade: websocket
 	json      bool // ProtocolJSON was offered
 	repeated  bool // a Sec-WebSocket header came twice that may come once
@@ -125,7 +127,6 @@ func (h *Head) requestLine(b []byte) (rest []byte, ok bool) {
 	}
 	switch line[i+8] {
 	case '0':
-		h.Close = true
 	case '1':
 		h.Minor = 1
 	default:
@@ -147,7 +148,7 @@ func (h *Head) splitTarget() {
 	if i := bytes.IndexByte(h.Path, '?'); i >= 0 {
 		h.Path, h.Query = h.Path[:i], h.Path[i+1:]
 	}
-	if h.Path == nil || len(h.Path) == 0 || h.Path[0] == '/' {
+	if len(h.Path) == 0 || h.Path[0] == '/' {
 		return
 	}
 	i := bytes.Index(h.Path, []byte("://"))
@@ -189,7 +190,8 @@ func (h *Head) set(name, value []byte) bool {
 		return h.setHost(value)
 	case equalFold(name, "connection"):
 		h.upgrade = h.upgrade || hasToken(value, "upgrade")
-		h.Close = h.Close && !hasToken(value, "keep-alive") || hasToken(value, "close")
+		h.closing = h.closing || hasToken(value, "close")
+		h.keepAlive = h.keepAlive || hasToken(value, "keep-alive")
 	case equalFold(name, "upgrade"):
 		h.websocket = h.websocket || hasToken(value, "websocket")
 	case equalFold(name, "content-length"):
@@ -262,8 +264,9 @@ func (h *Head) setLength(value []byte) bool {
 	return true
 }
 
-// consistent checks what can only be told of a whole head.
+// consistent checks and sets what can only be told of a whole head.
 func (h *Head) consistent() bool {
+	h.Close = h.closing || h.Minor == 0 && !h.keepAlive
 	if h.Minor == 1 && !h.hostSeen {
 		return false
 	}

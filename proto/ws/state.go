@@ -1,6 +1,6 @@
 package ws
 
-import "unicode/utf8"
+import "github.com/bytedance/sonic/utf8"
 
 // State is what a connection has to remember between two frames: whether a fragmented message is under
 // way, of which kind, how long it is so far and where in a character its text stands. It is 8 bytes without
@@ -69,7 +69,7 @@ func (s *State) Next(b []byte, limit int) (f Frame, n int, err *Error) {
 			_, _, err = ParseClose(f.Payload)
 		}
 	case h.Fin && h.Op == Text:
-		if !utf8.Valid(f.Payload) {
+		if !utf8.Validate(f.Payload) {
 			err = errNotUTF8
 		}
 	case h.Fin && h.Op == Binary:

@@ -1,6 +1,10 @@
 package ws
 
-import "unicode/utf8"
+import (
+	"unicode/utf8"
+
+	simd "github.com/bytedance/sonic/utf8"
+)
 
 // runes is where in a UTF-8 sequence a text that comes in pieces stands: what the next byte may be. The
 // zero value is "between characters". The names follow the rows of table 3-7 of the Unicode standard.
@@ -76,7 +80,7 @@ func lead(c byte) runes {
 }
 
 // through is the state after p. Only the bytes of characters that p cuts are stepped over one by one; the
-// middle goes to utf8.Valid, which takes eight ASCII bytes at a time.
+// middle is validated 32 bytes at a time.
 func (r runes) through(p []byte) runes {
 	for r != between {
 		if len(p) == 0 || r == notUTF8 {
@@ -93,7 +97,7 @@ func (r runes) through(p []byte) runes {
 			break
 		}
 	}
-	if !utf8.Valid(p[:cut]) {
+	if !simd.Validate(p[:cut]) {
 		return notUTF8
 	}
 	for _, c := range p[cut:] {
