@@ -17,8 +17,9 @@ type (
 		// Page gives messages of a thread with seq < before (0 = the newest), rising, at most limit, and
 		// whether nothing is older. It refuses who is not a member.
 		Page(ctx context.Context, u id.User, t id.Thread, before uint64, limit int) ([]store.Message, bool, error)
-		// MarkRead moves the caller's cursor forward and tells the others.
-		MarkRead(ctx context.Context, u id.User, t id.Thread, seq uint64) error
+		// MarkRead moves the caller's cursor forward, to a seq (at most the head) or a message, and tells
+		// the others.
+		MarkRead(ctx context.Context, u id.User, t id.Thread, seq uint64, m id.Message) error
 	}
 	// People gives names.
 	People interface {
@@ -33,9 +34,12 @@ type (
 		Of(ctx context.Context, u id.User, threads []id.Thread) ([]store.Cursor, error)
 		In(ctx context.Context, t id.Thread, limit int) ([]store.CursorOf, error)
 	}
+	// Log is read to tell a member's own messages from unread ones.
+	Log interface {
+		Before(ctx context.Context, t id.Thread, before uint64, limit int) ([]store.Message, error)
+	}
 	// Threads lists conversations and keeps their settings.
 	Threads interface {
-		Get(ctx context.Context, t id.Thread) (store.Thread, error)
 		ByUser(ctx context.Context, u id.User, after []byte, limit int) ([]store.ThreadOf, []byte, error)
 		Settings(ctx context.Context, t id.Thread, u id.User) (store.ThreadSettings, error)
 		SetSettings(ctx context.Context, t id.Thread, u id.User, p store.ThreadSettingsPatch) (store.ThreadSettings, error)
@@ -47,6 +51,7 @@ type Deps struct {
 	Rules   Rules
 	Threads Threads
 	Cursors Cursors
+	Log     Log
 	People  People
 	Groups  Groups
 	Online  func() int // distinct users with an open connection
@@ -57,6 +62,7 @@ type Service struct {
 	rules   Rules
 	threads Threads
 	cursors Cursors
+	log     Log
 	people  People
 	groups  Groups
 	online  func() int
@@ -65,7 +71,7 @@ type Service struct {
 // New makes the service.
 func New(d Deps) *Service {
 	return &Service{
-		rules: d.Rules, threads: d.Threads, cursors: d.Cursors, people: d.People, groups: d.Groups, online: d.Online,
+		rules: d.Rules, threads: d.Threads, cursors: d.Cursors, log: d.Log, people: d.People, groups: d.Groups, online: d.Online,
 	}
 }
 

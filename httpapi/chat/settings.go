@@ -2,7 +2,6 @@ package chat
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/tolkflip/tolkflip/httpapi"
@@ -32,11 +31,17 @@ type (
 	}
 )
 
-// Validate refuses a language that is not spoken here. An empty one takes the wish back.
+// Validate refuses a language that translation does not know. An empty one takes the wish back.
 func (in *setSettingsIn) Validate() error {
-	if l := in.PreferredLanguage; l != nil && *l != "" && !spoken(*l) {
-		return proto.BadField("preferredLanguage", "preferredLanguage is not a supported language code")
+	l := in.PreferredLanguage
+	if l == nil || *l == "" {
+		return nil
 	}
+	code, ok := httpapi.LanguageCode(*l)
+	if !ok {
+		return proto.BadField("preferredLanguage", httpapi.ErrLanguage.Error())
+	}
+	in.PreferredLanguage = &code
 	return nil
 }
 
@@ -69,39 +74,4 @@ func settingsOf(t store.ThreadSettings) settingsOut {
 	return settingsOut{Success: true, Settings: settings{
 		PreferredLanguage: t.PreferredLanguage, ShowOriginal: t.ShowOriginal, EnableEmotionDetection: t.DetectEmotion,
 	}}
-}
-
-type (
-	readIn struct {
-		Thread id.Thread `path:"threadId" missing:"Thread not found" json:"-"`
-		UserID id.User   `json:"userId"`
-		Seq    *uint64   `json:"seq"` // absent = all there is
-	}
-	readOut struct {
-		Success bool `json:"success"`
-	}
-)
-
-// read moves the caller's cursor, to the head where no position is named.
-func (s *Service) read(ctx context.Context, c httpapi.Caller, in readIn) (readOut, error) {
-	if !in.UserID.IsZero() && in.UserID != c.User {
-		return readOut{}, &proto.Error{Code: proto.Forbidden, Field: "userId", Message: "Unauthorized"}
-	}
-	if err := s.rules.Member(ctx, in.Thread, c.User); err != nil {
-		return readOut{}, err
-	}
-	var to uint64
-	if in.Seq != nil {
-		to = *in.Seq
-	} else {
-		t, err := s.threads.Get(ctx, in.Thread)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return readOut{}, fmt.Errorf("read thread: %w", err)
-		}
-		to = t.Head
-	}
-	if to == 0 {
-		return readOut{Success: true}, nil
-	}
-	return readOut{Success: true}, s.rules.MarkRead(ctx, c.User, in.Thread, to)
 }

@@ -46,12 +46,34 @@ func (s *Service) Threads(ctx context.Context, u id.User, limit int, position st
 	page.PageState = row.FormatPosition(next)
 	for i := range list {
 		r := row.OfThread(u, &list[i], cursors[i])
+		if r.UnreadCount, err = s.unread(ctx, u, &list[i], r.UnreadCount); err != nil {
+			return page, err
+		}
 		if r.Name, r.AvatarURL, err = s.face(ctx, &list[i]); err != nil {
 			return page, err
 		}
 		page.Threads = append(page.Threads, r)
 	}
 	return page, nil
+}
+
+// unread takes the member's own messages out of how far the cursor is behind the head: sending does not
+// move it. The newest hundred are looked at; where more are unread the count is an upper bound.
+func (s *Service) unread(ctx context.Context, u id.User, t *store.ThreadOf, behind uint64) (uint64, error) {
+	if behind == 0 || behind == 1 && t.Last.Seq == t.Head && t.Last.Sender != u {
+		return behind, nil
+	}
+	newest, err := s.log.Before(ctx, t.ID, t.Head+1, int(min(behind, proto.MaxHistory)))
+	if err != nil {
+		return 0, fmt.Errorf("read unread messages: %w", err)
+	}
+	n := behind
+	for i := range newest {
+		if newest[i].Sender == u {
+			n--
+		}
+	}
+	return n, nil
 }
 
 // face is what a thread is shown with. A person or group that is gone has none.
@@ -63,7 +85,7 @@ func (s *Service) face(ctx context.Context, t *store.ThreadOf) (name, avatar str
 	} else {
 		var u store.User
 		u, err = s.people.Get(ctx, t.Peer)
-		name, avatar = u.Name, u.Avatar
+		name, avatar = httpapi.DisplayName(u, true), u.Avatar // they write to each other
 	}
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return "", "", fmt.Errorf("read a thread's name: %w", err)

@@ -23,6 +23,13 @@ func TestMain(m *testing.M) { apitest.Main(m) }
 type rooms struct {
 	mu             sync.Mutex
 	added, removed map[id.Thread][]id.User
+	settings       int // changes
+}
+
+func (r *rooms) GroupChanged(id.Thread) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.settings++
 }
 
 func (r *rooms) MembersChanged(g id.Thread, added, removed []id.User) {
@@ -343,6 +350,9 @@ func TestSettings(t *testing.T) {
 	g, err := f.store.Groups().Get(t.Context(), f.id(group))
 	if err != nil || g.Settings["only_admins_can_send"] != "false" {
 		t.Errorf("stored %v %v", g.Settings, err)
+	}
+	if f.rooms.settings != 2 {
+		t.Errorf("the rules were told of %d changes, want 2", f.rooms.settings)
 	}
 	six := map[string]any{"a": "", "b": "", "c": "", "d": "", "e": "", "f": ""}
 	for _, c := range []struct {

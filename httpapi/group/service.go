@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/tolkflip/tolkflip/httpapi"
 	"github.com/tolkflip/tolkflip/proto"
 	"github.com/tolkflip/tolkflip/proto/id"
 	"github.com/tolkflip/tolkflip/store"
@@ -18,9 +19,10 @@ type (
 	People interface {
 		Get(ctx context.Context, u id.User) (store.User, error)
 	}
-	// Rooms is told of changes of membership, after they are durable.
+	// Rooms is told of changes of membership and of settings, after they are durable.
 	Rooms interface {
 		MembersChanged(group id.Thread, added, removed []id.User)
+		GroupChanged(group id.Thread)
 	}
 )
 
@@ -147,7 +149,7 @@ func notFound(err error, field, text string) error {
 // language is what a member's row says of a user who chose none.
 func language(u *store.User) string {
 	if u.Language == "" {
-		return "en"
+		return httpapi.DefaultLanguage
 	}
 	return u.Language
 }

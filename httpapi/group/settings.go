@@ -101,6 +101,7 @@ func (s *Service) set(ctx context.Context, c httpapi.Caller, in settingsIn) (set
 		if g, err = s.groups.Update(ctx, in.Group, store.GroupPatch{Settings: patch}); err != nil {
 			return settingsOut{}, notFound(err, "", "Group not found")
 		}
+		s.rooms.GroupChanged(in.Group)
 	}
 	return settingsOut{Success: true, Message: "Group settings updated successfully", Settings: view(g.Settings)}, nil
 }
