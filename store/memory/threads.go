@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
-	"errors"
 	"slices"
 
 	"github.com/tolkflip/tolkflip/proto/id"
@@ -56,7 +55,7 @@ func (v threads) ByUser(_ context.Context, u id.User, after []byte, limit int) (
 	var from recency
 	if len(after) > 0 {
 		if len(after) != 24 {
-			return nil, nil, errors.New("memory: not a position of a list of threads")
+			return nil, nil, store.ErrPosition
 		}
 		from.at = int64(binary.BigEndian.Uint64(after))
 		copy(from.thread.ID[:], after[8:])
