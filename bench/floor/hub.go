@@ -22,7 +22,8 @@ const (
 )
 
 // hub is a chat server as gorilla's documentation builds one: a goroutine that reads and one that writes a
-// connection, a buffered channel between, users in a map. Every authenticated connection is in the one group, whose id is any.
+// connection, a buffered channel between, users in a map. Who connects at /ws is in
+// the one group, whose id is any.
 type hub struct {
 	secret   []byte
 	upgrader websocket.Upgrader
@@ -37,6 +38,7 @@ type hubConn struct {
 	ws   *websocket.Conn
 	out  chan outgoing
 	user string
+	solo bool // not in the group
 }
 
 // outgoing is a frame's payload for one connection, or a frame that is prepared once for all.
@@ -114,7 +116,7 @@ func (h *hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // the upgrader has answered
 	}
-	c := &hubConn{ws: conn, out: make(chan outgoing, hubQueue)}
+	c := &hubConn{ws: conn, out: make(chan outgoing, hubQueue), solo: r.URL.Path != "/ws"}
 	h.mu.Lock()
 	h.all[c] = struct{}{}
 	h.mu.Unlock()
@@ -213,7 +215,7 @@ func (h *hub) message(c *hubConn, a *hubAction) {
 		return
 	}
 	for _, to := range h.users {
-		if to != c {
+		if to != c && !to.solo {
 			to.offer(outgoing{prepared: prepared})
 		}
 	}

@@ -65,12 +65,12 @@ func newCrowd(c crowdConfig, loops int) (*crowd, error) {
 			return nil, err
 		}
 		p := &part{index: i, loop: l, crowd: w}
-		p.on = c.events(p)
 		var token func(*client.Conn) []byte
 		if c.token != nil {
 			token = func(conn *client.Conn) []byte { return c.token(conn.ID) }
 		}
 		p.ws = client.NewWebSocket(c.to, c.path, token, p)
+		p.on = c.events(p)
 		w.parts = append(w.parts, p)
 	}
 	return w, nil

@@ -8,7 +8,9 @@ import (
 )
 
 type commands struct {
-	Chat chatCommand `cmd:"" help:"Pairs of people who write to each other, open loop: send to ack, send to receive, lost, doubled, out of order."`
+	Chat    chatCommand    `cmd:"" help:"Pairs of people who write to each other, open loop: send to ack, send to receive, lost, doubled, out of order."`
+	Connect connectCommand `cmd:"" help:"Connect, upgrade and authenticate at full speed, against other targets in turn."`
+	Fanout  fanoutCommand  `cmd:"" help:"One group with all members connected; saturated, or one broadcast at a time; against other targets in turn."`
 }
 
 // common is where the server is, and where results go.
@@ -67,4 +69,49 @@ func (c *chatCommand) Run(p *program) error {
 		WarmUp: c.WarmUp, Duration: c.Duration, Half: c.Half,
 	}
 	return scenarioRun(p, "chat", c.JSON, config, func() (*scenario.ChatResult, error) { return scenario.RunChat(p.ctx, config) })
+}
+
+type connectCommand struct {
+	common
+	Target      string        `default:"tolkflip" enum:"tolkflip,epoll,gnet,hub" help:"tolkflip, or a baseline: epoll, gnet, hub."`
+	Against     []string      `help:"Baselines to take turns with: epoll, gnet, hub."`
+	Connections int           `default:"10000" help:"Connections of a round."`
+	InFlight    int           `default:"512" help:"Connects that are on their way at once."`
+	Rounds      int           `default:"3" help:"Rounds of each target."`
+	Pause       time.Duration `default:"1s" help:"Pause after a round."`
+}
+
+// Run is called by kong.
+func (c *connectCommand) Run(p *program) error {
+	config := scenario.ConnectConfig{
+		Options: c.options(p), Targets: append([]string{c.Target}, c.Against...), Count: c.Connections,
+		InFlight: c.InFlight, Rounds: c.Rounds, Pause: c.Pause,
+	}
+	return scenarioRun(p, "connect", c.JSON, config, func() (*scenario.ConnectResult, error) { return scenario.RunConnect(p.ctx, config) })
+}
+
+type fanoutCommand struct {
+	common
+	Target   string        `default:"tolkflip" enum:"tolkflip,epoll,gnet,hub" help:"tolkflip, or a baseline: epoll, gnet, hub."`
+	Against  []string      `help:"Baselines to take turns with: epoll, gnet, hub."`
+	Members  int           `default:"5000" help:"Members that are connected, beside the one who writes."`
+	Content  int           `default:"200" help:"Bytes of content."`
+	Light    bool          `help:"One broadcast at a time."`
+	Window   int           `default:"64" help:"Messages that are not acknowledged."`
+	Lag      int           `default:"256" help:"Messages that are not delivered to all."`
+	Batch    int           `help:"Messages that epoll and gnet put in one send; 16, and 1 with --light."`
+	Frame    int           `help:"Bytes of a frame of epoll and gnet; as large as the first target's."`
+	Pairs    int           `default:"7" help:"Turns of each target."`
+	WarmUp   time.Duration `default:"1s" help:"Part of a turn before what is measured."`
+	Duration time.Duration `default:"3s" help:"Part of a turn that is measured."`
+	Echo     int           `default:"40" help:"Bystanders whose pings and messages are timed meanwhile: half of them pairs."`
+}
+
+// Run is called by kong.
+func (c *fanoutCommand) Run(p *program) error {
+	config := scenario.FanoutConfig{
+		Options: c.options(p), Targets: append([]string{c.Target}, c.Against...), Members: c.Members, Content: c.Content, Light: c.Light,
+		Window: c.Window, Lag: c.Lag, Batch: c.Batch, Frame: c.Frame, Pairs: c.Pairs, WarmUp: c.WarmUp, Duration: c.Duration, Echo: c.Echo,
+	}
+	return scenarioRun(p, "fanout", c.JSON, config, func() (*scenario.FanoutResult, error) { return scenario.RunFanout(p.ctx, config) })
 }
