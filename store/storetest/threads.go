@@ -25,8 +25,8 @@ func Threads(t *testing.T, open Open) {
 	subtest(t, open, "by user, most recent first, in pages", threadsModel)
 	subtest(t, open, "peers", threadsPeers)
 	subtest(t, open, "a position that was never given", func(t *testing.T, s Set) {
-		if _, _, err := s.Threads.ByUser(t.Context(), id.NewUser(), []byte("nonsense"), 5); err == nil {
-			t.Fatal("accepted")
+		if _, _, err := s.Threads.ByUser(t.Context(), id.NewUser(), []byte("nonsense"), 5); !errors.Is(err, store.ErrPosition) {
+			t.Fatalf("error %v, want ErrPosition", err)
 		}
 	})
 }
