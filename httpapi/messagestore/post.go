@@ -2,6 +2,7 @@ package messagestore
 
 import (
 	"context"
+	"slices"
 
 	"github.com/tolkflip/tolkflip/httpapi"
 	"github.com/tolkflip/tolkflip/httpapi/row"
@@ -49,6 +50,17 @@ type postOut struct {
 	Message         row.Message `json:"message"`
 }
 
+// Validate refuses media without an address. The rules judge the rest.
+func (in *postIn) Validate() error {
+	for field, urls := range map[string][]string{"media_urls": in.MediaURLs, "mediaUrls": in.MediaCamel} {
+		if slices.Contains(urls, "") {
+			return proto.BadField(field, field+" must not hold empty texts")
+		}
+	}
+	return nil
+}
+
+// first is the first value that is not zero.
 func first[T comparable](values ...T) T {
 	var zero T
 	for _, v := range values {
