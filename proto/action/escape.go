@@ -2,6 +2,7 @@ package action
 
 import (
 	"encoding/binary"
+	"math/bits"
 	stdutf8 "unicode/utf8"
 	"unsafe"
 
@@ -36,18 +37,20 @@ func bytesOf[S ~string | ~[]byte](s S) []byte {
 
 // plain is the number of bytes at the start of b that stand in a JSON string as they are.
 func plain(b []byte) int {
-	const (
-		ones = 0x0101010101010101
-		tops = 0x80 * ones
-	)
 	n := 0
-	for ; n+8 <= len(b); n += 8 {
-		w := binary.LittleEndian.Uint64(b[n:])
-		quote, slash := w^'"'*ones, w^'\\'*ones
-		// A byte's top bit is set where the byte is below 0x20, a quote or a backslash; a borrow can set it
-		// in a byte above such a one as well, which is why the bytes are then looked at one by one.
-		if ((w-0x20*ones)&^w|(quote-ones)&^quote|(slash-ones)&^slash)&tops != 0 {
-			break
+	for ; len(b)-n >= 8; n += 8 {
+		if found := special(b[n : n+8]); found != 0 {
+			return n + bits.TrailingZeros64(found)/8
+		}
+		if len(b)-n < 64 {
+			continue
+		}
+		// Far from the end, four more at a time.
+		for p := b[n+8:]; len(p) >= 32; p = p[32:] {
+			if special(p[:8])|special(p[8:16])|special(p[16:24])|special(p[24:32]) != 0 {
+				break
+			}
+			n += 32
 		}
 	}
 	for ; n < len(b); n++ {
@@ -56,6 +59,16 @@ func plain(b []byte) int {
 		}
 	}
 	return n
+}
+
+// special looks for bytes below 0x20, quotes and backslashes in eight bytes. The lowest bit that is set is the
+// top bit of the first one; a borrow may set more above it. Flipping the second bit puts the quote (0x22)
+// below the space (0x20) and nothing else, so that one comparison finds it with the control characters.
+func special(b []byte) uint64 {
+	const ones = 0x0101010101010101
+	w := binary.LittleEndian.Uint64(b)
+	low, slash := (w^0x02*ones)-0x21*ones, (w^'\\'*ones)-ones
+	return (low | slash) &^ w & (0x80 * ones)
 }
 
 func appendEscape(dst []byte, c byte) []byte {

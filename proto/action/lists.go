@@ -78,9 +78,9 @@ func users(to *[]id.User, v raw) *proto.Error {
 		if item[0] != '"' {
 			return proto.BadField(field, "userIds must hold strings")
 		}
-		u, err := uuid(field, unescape(item[1:len(item)-1]))
-		if err != nil {
-			return err
+		u, ok := uuid(unescape(item[1 : len(item)-1]))
+		if !ok {
+			return proto.BadField(field, "userIds must hold UUIDs")
 		}
 		*to = append(*to, id.User{ID: u})
 	}
@@ -133,9 +133,9 @@ func (s *scratch) threads(to *[]proto.ThreadSeq, v raw) *proto.Error {
 	}
 	clear(s.seen[:])
 	for key := c.next(); key != nil; key = c.next() {
-		t, err := uuid(field, unescape(key[1:len(key)-1]))
-		if err != nil {
-			return err
+		t, ok := uuid(unescape(key[1 : len(key)-1]))
+		if !ok {
+			return proto.BadField(field, "threads must have UUIDs as keys")
 		}
 		seq, ok := digits(c.next())
 		if !ok {

@@ -59,15 +59,17 @@ func identifier(field string, v raw) (id.ID, *proto.Error) {
 	if err != nil || s == nil {
 		return id.ID{}, err
 	}
-	return uuid(field, s)
-}
-
-func uuid(field string, s []byte) (id.ID, *proto.Error) {
-	v, err := id.Parse(s)
-	if err != nil || v.IsZero() {
+	parsed, ok := uuid(s)
+	if !ok {
 		return id.ID{}, proto.BadField(field, field+" must be a UUID")
 	}
-	return v, nil
+	return parsed, nil
+}
+
+// uuid reads an id; the nil UUID would mean that there is none.
+func uuid(s []byte) (v id.ID, ok bool) {
+	v, err := id.Parse(s)
+	return v, err == nil && !v.IsZero()
 }
 
 // whole reads a whole number from 0 to maxSeq, in digits only.

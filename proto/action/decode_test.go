@@ -1,0 +1,190 @@
+package action
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/tolkflip/tolkflip/proto"
+)
+
+const someone = "11111111-2222-4333-8444-555555555555"
+
+// refused decodes s, which must be refused as invalid, and gives the field that is at fault.
+func refused(t *testing.T, s string) (field string, r *proto.Request) {
+	t.Helper()
+	r = new(proto.Request)
+	err := Decode([]byte(s), r)
+	var e *proto.Error
+	if !errors.As(err, &e) || e.Code != proto.Invalid || e.Message == "" {
+		t.Fatalf("%.200s: %v", s, err)
+	}
+	return e.Field, r
+}
+
+func accepted(t *testing.T, s string) *proto.Request {
+	t.Helper()
+	r := new(proto.Request)
+	if err := Decode([]byte(s), r); err != nil {
+		t.Fatalf("%.200s: %v", s, err)
+	}
+	return r
+}
+
+func TestDecodeLimits(t *testing.T) {
+	send := func(member string) string {
+		return `{"action":"send_message","receiverId":"` + someone + `",` + member + `}`
+	}
+	ids := func(n int, each func(id string) string) string {
+		var list []string
+		for i := range n {
+			list = append(list, each(fmt.Sprintf("%08x-2222-4333-8444-555555555555", i+1)))
+		}
+		return strings.Join(list, ",")
+	}
+	watch := func(n int) string {
+		return `{"action":"presence_watch","userIds":[` + ids(n, func(id string) string { return `"` + id + `"` }) + `]}`
+	}
+	resume := func(n int) string {
+		return `{"action":"resume","threads":{` + ids(n, func(id string) string { return `"` + id + `":1` }) + `}}`
+	}
+	x := func(n int) string { return strings.Repeat("x", n) }
+	for _, test := range []struct{ field, fits, over string }{
+		{"content", send(`"content":"` + x(proto.MaxContent) + `"`), send(`"content":"` + x(proto.MaxContent+1) + `"`)},
+		{
+			"content",
+			send(`"content":"` + strings.Repeat(`\n`, proto.MaxContent) + `"`), // what counts is the text, not its escapes
+			send(`"content":"` + strings.Repeat(`\n`, proto.MaxContent+1) + `"`),
+		},
+		{
+			"encryptedContent",
+			send(`"encryptedContent":"` + x(proto.MaxContent) + `"`), send(`"encryptedContent":"` + x(proto.MaxContent+4) + `"`),
+		},
+		{"mediaUrls", send(`"mediaUrls":["` + x(proto.MaxMediaURL) + `"]`), send(`"mediaUrls":["` + x(proto.MaxMediaURL+1) + `"]`)},
+		{"userIds", watch(proto.MaxWatch), watch(proto.MaxWatch + 1)},
+		{"threads", resume(proto.MaxResume), resume(proto.MaxResume + 1)},
+	} {
+		accepted(t, test.fits)
+		if field, _ := refused(t, test.over); field != test.field {
+			t.Errorf("over the limit of %s: %s is named", test.field, field)
+		}
+	}
+	r := accepted(t, resume(proto.MaxResume))
+	for i, p := range r.Resume.Threads {
+		if want := fmt.Sprintf("%08x-", i+1); !strings.HasPrefix(p.Thread.String(), want) || p.Seq != 1 {
+			t.Fatalf("thread %d of the resume is %v", i, p)
+		}
+	}
+	if len(r.Resume.Threads) != proto.MaxResume {
+		t.Errorf("%d threads", len(r.Resume.Threads))
+	}
+}
+
+func TestDecodeThreadNamedTwiceCountsOnce(t *testing.T) {
+	var b strings.Builder
+	for i := range 2 * proto.MaxResume {
+		fmt.Fprintf(&b, `,"%08x-2222-4333-8444-555555555555":%d`, i%proto.MaxResume, i)
+	}
+	r := accepted(t, `{"action":"resume","threads":{`+b.String()[1:]+`}}`)
+	if len(r.Resume.Threads) != proto.MaxResume {
+		t.Fatalf("%d threads", len(r.Resume.Threads))
+	}
+	for i, p := range r.Resume.Threads {
+		if p.Seq != uint64(proto.MaxResume+i) {
+			t.Fatalf("thread %d has seq %d", i, p.Seq)
+		}
+	}
+}
+
+func TestDecodeDepth(t *testing.T) {
+	nested := func(n int, key string) string {
+		return `{"action":"ping","` + key + `":` + strings.Repeat("[", n) + strings.Repeat("]", n) + `}`
+	}
+	accepted(t, nested(4000, "x"))
+	for _, n := range []int{10_000, 100_000, 400_000} {
+		for _, key := range []string{"x", "resume"} {
+			refused(t, nested(n, key))
+			refused(t, `{"action":"ping","x":`+strings.Repeat(`{"a":`, n))
+		}
+	}
+}
+
+func TestDecodeErrorKeepsWhatARefusalRepeats(t *testing.T) {
+	const rest = `"action":"send_message","ref":"r","clientMessageId":"c","receiverId":"` + someone + `"`
+	for _, s := range []string{
+		`{"content":1,` + rest + `}`,
+		`{` + rest + `,"content":1}`,
+		`{` + rest + `,"mediaUrls":[1]}`,
+		`{` + rest + `}`,
+		`{` + rest + `,"content":"x"`,
+		`{` + rest + `,"content":"x"}}`,
+	} {
+		if _, r := refused(t, s); r.Action != proto.SendMessage || string(r.Ref) != `"r"` || string(r.Draft.ClientID) != "c" {
+			t.Errorf("%s: %v %s %s", s, r.Action, r.Ref, r.Draft.ClientID)
+		}
+	}
+	_, r := refused(t, `{"action":"send_message","ref":{},"clientMessageId":"c"}`)
+	if r.Ref != nil || r.Action != proto.SendMessage || string(r.Draft.ClientID) != "c" {
+		t.Errorf("bad ref: %v %q %q", r.Action, r.Ref, r.Draft.ClientID)
+	}
+	_, r = refused(t, `{"action":"send_message","ref":1,"clientMessageId":[]}`)
+	if string(r.Ref) != "1" || r.Action != proto.SendMessage || r.Draft.ClientID != nil {
+		t.Errorf("bad client id: %v %q %q", r.Action, r.Ref, r.Draft.ClientID)
+	}
+}
+
+func TestDecodeLeavesNothingOfTheLastRequest(t *testing.T) {
+	var r proto.Request
+	for name, in := range inputs(t) {
+		_ = Decode(bytes.Clone(in), &r)
+		if err := Decode([]byte(`{"action":"ping"}`), &r); err != nil {
+			t.Fatal(err)
+		}
+		if got := string(dump(&r, nil)); got != "action: ping\n" {
+			t.Errorf("after %s: %s", name, got)
+		}
+	}
+}
+
+func TestDecodeAliasesItsInput(t *testing.T) {
+	b := []byte(`{"action":"send_message","receiverId":"` + someone + `","content":"he\u006cl\u006f","clientMessageId":"c"}`)
+	var r proto.Request
+	if err := Decode(b, &r); err != nil || string(r.Draft.Content) != "hello" {
+		t.Fatal(err)
+	}
+	for i := range b {
+		b[i] = '#'
+	}
+	if string(r.Draft.Content) != "#####" || string(r.Draft.ClientID) != "#" {
+		t.Errorf("%q %q are copies", r.Draft.Content, r.Draft.ClientID)
+	}
+}
+
+func TestDecodeBase64(t *testing.T) {
+	for s, want := range map[string]bool{
+		"AAEC": true, "AA==": true, "AAE=": true, "+/09": true, `AA\nEC`: true, `AAEC\r\n`: true, `A\nA=\n=`: true,
+		"A": false, "AA": false, "AAE": false, "A===": false, "====": false, "AA=A": false, "AA==AAEC": false, "AA EC": false,
+		"AA-_": false, "AAEC=": false, `AA\u0000C`: false, "\u00e9\u00e9": false, `\n`: true,
+	} {
+		err := Decode([]byte(`{"action":"send_message","receiverId":"`+someone+`","content":"x","encryptedContent":"`+s+`"}`), new(proto.Request))
+		if (err == nil) != want {
+			t.Errorf("%q: %v", s, err)
+		}
+	}
+}
+
+func TestDecodeNamesNoContentInErrors(t *testing.T) {
+	for _, s := range []string{
+		`{"action":"authenticate","token":"sesame","ref":[]}`,
+		`{"action":"send_message","content":"sesame"}`,
+		`{"action":"send_message","receiverId":"sesame","content":"sesame"}`,
+		`{"action":"authenticate","token":"sesame"`,
+	} {
+		var r proto.Request
+		if err := Decode([]byte(s), &r); err == nil || strings.Contains(err.Error(), "sesame") {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+}
