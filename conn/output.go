@@ -1,0 +1,266 @@
+package conn
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/tolkflip/tolkflip/proto/ws"
+)
+
+// busy is the side of a connection, which gets one if it has none.
+func (l *loop) busy(s *slot) *side {
+	if s.side != 0 {
+		return l.sides.all[s.side]
+	}
+	d := l.sides.lend()
+	s.side = d.index
+	return d
+}
+
+// rest takes the side of a connection back when nothing waits any more.
+func (l *loop) rest(s *slot, d *side) {
+	if d.idle() {
+		s.side = 0
+		l.sides.takeBack(d)
+	}
+}
+
+// enqueue puts a frame, with its reference, into a connection's outbound list and marks it for the next
+// flush. past lets a live message pass the holds. Over the budget the connection is given one chance to
+// take what waits, and then ends.
+func (l *loop) enqueue(fd int, s *slot, f *frame, past bool) {
+	d := l.busy(s)
+	if f.live && d.resume != nil && !past && d.resume.keep(l, f) {
+		return
+	}
+	d.push(f)
+	if d.size > l.server.config.OutboundBytes {
+		key := s.key.Load()
+		if !s.has(wantWrite) {
+			l.flush(fd, s)
+		}
+		if s.key.Load() == key && s.side != 0 && l.sides.all[s.side].size > l.server.config.OutboundBytes {
+			l.slow(fd, s)
+		}
+		return
+	}
+	l.soil(fd, s, d)
+}
+
+// push adds a frame to the outbound list.
+func (d *side) push(f *frame) {
+	if len(d.out) == cap(d.out) && d.head > 0 {
+		n := copy(d.out, d.out[d.head:])
+		clear(d.out[n:])
+		d.out, d.head = d.out[:n], 0
+	}
+	d.out = append(d.out, f)
+	d.size += len(f.bytes)
+}
+
+// soil marks a connection for the next flush.
+func (l *loop) soil(fd int, s *slot, d *side) {
+	if !d.dirty && !s.has(wantWrite) {
+		d.dirty = true
+		l.dirty = append(l.dirty, int32(fd))
+	}
+}
+
+// flushDirty writes to at most flushesAPass connections.
+func (l *loop) flushDirty() {
+	for n := 0; n < flushesAPass && l.dirtyHead < len(l.dirty); n++ {
+		l.flushNext()
+	}
+	switch {
+	case l.dirtyHead == len(l.dirty):
+		l.dirty, l.dirtyHead = l.dirty[:0], 0
+	case l.dirtyHead > len(l.dirty)/2:
+		l.dirty = l.dirty[:copy(l.dirty, l.dirty[l.dirtyHead:])]
+		l.dirtyHead = 0
+	}
+}
+
+// flushNext writes to the connection that waits longest. The descriptor may have become another
+// connection's meanwhile; then there is nothing that is dirty.
+func (l *loop) flushNext() {
+	fd := int(l.dirty[l.dirtyHead])
+	l.dirtyHead++
+	s := l.slots.at(fd)
+	key := s.key.Load()
+	if key&0xff != l.mark || s.side == 0 || !l.sides.all[s.side].dirty {
+		return
+	}
+	defer l.guard(fd, key)
+	l.flush(fd, s)
+}
+
+// flush writes what waits until the kernel's buffer is full. Afterwards the connection may be closed, and
+// its side given back.
+func (l *loop) flush(fd int, s *slot) {
+	d := l.sides.all[s.side]
+	d.dirty = false
+	for d.size > 0 {
+		b := d.out[d.head].bytes[d.off:]
+		if d.head+1 < len(d.out) && len(b) < mergeBelow {
+			b = l.merge(d, b)
+		}
+		n, err := unix.Write(fd, b)
+		if err == unix.EINTR { //nolint:errorlint // an errno of one system call, never wrapped
+			continue
+		}
+		l.stats.writes.add(1)
+		if err != nil && err != unix.EAGAIN { //nolint:errorlint // as above
+			l.drop(fd, s, closedByError)
+			return
+		}
+		if n > 0 {
+			l.sent(d, n)
+		}
+		if n < len(b) {
+			if !l.watch(fd, s, s.flags|wantWrite) {
+				return
+			}
+			break
+		}
+	}
+	if d.size == 0 {
+		if s.has(wantWrite) && !l.watch(fd, s, s.flags&^wantWrite) {
+			return
+		}
+		if s.has(isClosing) && !l.said(fd, s) {
+			return
+		}
+	}
+	if d.resume != nil {
+		d.resume.feed(d.size)
+	}
+	if d.size == 0 {
+		l.rest(s, d)
+	}
+}
+
+// merge copies small frames behind each other, so that they are one write.
+func (l *loop) merge(d *side, first []byte) []byte {
+	out := append(l.scratch[:0], first...)
+	for _, f := range d.out[d.head+1:] {
+		if len(f.bytes) >= mergeBelow || len(out)+len(f.bytes) > mergeBytes {
+			break
+		}
+		out = append(out, f.bytes...)
+	}
+	return out
+}
+
+// sent takes n written bytes off the outbound list.
+func (l *loop) sent(d *side, n int) {
+	d.size -= n
+	l.stats.bytesOut.add(int64(n))
+	done := int64(0)
+	for n > 0 {
+		f := d.out[d.head]
+		left := len(f.bytes) - d.off
+		if n < left {
+			d.off += n
+			break
+		}
+		n -= left
+		d.out[d.head] = nil
+		d.off = 0
+		d.head++
+		done++
+		l.server.frames.release(f, 1)
+	}
+	l.stats.framesOut.add(done)
+	if d.head == len(d.out) {
+		d.out, d.head = d.out[:0], 0
+	}
+}
+
+// write sends a few bytes of our own at once when nothing waits, else behind what does.
+func (l *loop) write(fd int, s *slot, b []byte) {
+	if s.side == 0 || l.sides.all[s.side].size == 0 {
+		n, err := unix.Write(fd, b)
+		l.stats.writes.add(1)
+		if err != nil && err != unix.EAGAIN && err != unix.EINTR { //nolint:errorlint // an errno of one system call, never wrapped
+			l.drop(fd, s, closedByError)
+			return
+		}
+		b = b[max(n, 0):]
+		l.stats.bytesOut.add(int64(max(n, 0)))
+		if len(b) == 0 {
+			return
+		}
+	}
+	f := l.server.frames.get(len(b))
+	f.bytes = append(f.buf[:0], b...)
+	if s.has(wantWrite) || s.side != 0 && l.sides.all[s.side].dirty {
+		l.enqueue(fd, s, f, true)
+		return
+	}
+	l.busy(s).push(f)
+	l.watch(fd, s, s.flags|wantWrite)
+}
+
+// pong answers a ping.
+func (l *loop) pong(fd int, s *slot, payload []byte) {
+	var b [2 + ws.MaxControl]byte
+	l.write(fd, s, ws.AppendFrame(b[:0], ws.Pong, payload))
+}
+
+// drain releases everything that waits for a connection, save the rest of a frame that has begun when
+// keepBegun is set: without it the peer could not read what follows.
+func (l *loop) drain(d *side, keepBegun bool) {
+	keep := d.head
+	if keepBegun && d.off > 0 {
+		keep++
+	}
+	for _, f := range d.out[keep:] {
+		d.size -= len(f.bytes)
+		l.server.frames.release(f, 1)
+	}
+	clear(d.out[keep:])
+	d.out = d.out[:keep]
+	if keep == d.head {
+		d.out, d.head, d.off, d.size = d.out[:0], 0, 0, 0
+	}
+}
+
+// watch gives a connection new flags and registers it for what they say. It reports whether the connection
+// lives.
+func (l *loop) watch(fd int, s *slot, now flags) bool {
+	was := s.flags
+	s.flags = now
+	if (was^now)&(wantWrite|noRead) == 0 {
+		return true
+	}
+	l.attachment.FD = fd
+	p := &l.attachment
+	registered := was&(wantWrite|noRead) != noRead
+	var err error
+	switch now & (wantWrite | noRead) {
+	case 0:
+		if registered {
+			err = l.poll.ModRead(p, false)
+		} else {
+			err = l.poll.AddRead(p, false)
+		}
+	case wantWrite:
+		if registered {
+			err = l.poll.ModReadWrite(p, false)
+		} else {
+			err = l.poll.AddReadWrite(p, false)
+		}
+	default:
+		if registered {
+			err = l.poll.Delete(fd)
+		}
+		if err == nil && now&wantWrite != 0 {
+			err = l.poll.AddWrite(p, false)
+		}
+	}
+	if err != nil {
+		l.server.log.Error("register a connection with epoll", "error", err)
+		l.drop(fd, s, closedByError)
+		return false
+	}
+	return true
+}
