@@ -43,6 +43,7 @@ func NewWorld(t testing.TB) *World {
 	})
 	w := &World{t: t, Store: st, loops: &loops{}}
 	w.loops.mu.told = map[router.Conn][]string{}
+	w.loops.more.L = &w.loops.mu
 	reg := prometheus.NewRegistry()
 	w.Router = router.New(w.loops, reg)
 	w.Chat, err = chat.New(chat.Default(), w.Router, w.loops, chat.Stores{
@@ -84,6 +85,18 @@ func (w *World) Told(c router.Caller) []string {
 	told := w.loops.mu.told[c.Conn]
 	delete(w.loops.mu.told, c.Conn)
 	return told
+}
+
+// Wait gives the first event that a socket is sent since the last call of Told or Wait.
+func (w *World) Wait(c router.Caller) string {
+	w.loops.mu.Lock()
+	defer w.loops.mu.Unlock()
+	for len(w.loops.mu.told[c.Conn]) == 0 {
+		w.loops.more.Wait()
+	}
+	told := w.loops.mu.told[c.Conn]
+	w.loops.mu.told[c.Conn] = told[1:]
+	return told[0]
 }
 
 // Group makes a group of some people, the first of whom is its admin.
@@ -130,6 +143,7 @@ type loops struct {
 		sync.Mutex
 		told map[router.Conn][]string
 	}
+	more sync.Cond
 }
 
 func (l *loops) Deliver(to []router.Conn, except router.Conn, ev proto.Event) {
@@ -141,6 +155,7 @@ func (l *loops) Deliver(to []router.Conn, except router.Conn, ev proto.Event) {
 			l.mu.told[c] = append(l.mu.told[c], line)
 		}
 	}
+	l.more.Broadcast()
 }
 
 func (l *loops) Multicast(byLoop [][]router.Conn, except router.Conn, ev proto.Event) {
