@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -374,6 +375,16 @@ func (p *peer) expect(kind string) map[string]any {
 // expectClose reads a close frame with the code, answers it, and then the end of the stream.
 func (p *peer) expectClose(code uint16) {
 	p.t.Helper()
+	p.expectAnswer(code)
+	var b [2]byte
+	binary.BigEndian.PutUint16(b[:], code)
+	io.WriteString(p.Conn, masked(ws.Close, true, string(b[:])))
+	p.expectEnd()
+}
+
+// expectAnswer reads a close frame with the code.
+func (p *peer) expectAnswer(code uint16) {
+	p.t.Helper()
 	op, b := p.frame()
 	if op != ws.Close {
 		p.t.Fatalf("got frame %d %q, want close %d", op, b, code)
@@ -382,8 +393,6 @@ func (p *peer) expectClose(code uint16) {
 	if err != nil || got != code {
 		p.t.Fatalf("closed with %d %q %v, want %d", got, reason, err, code)
 	}
-	io.WriteString(p.Conn, masked(ws.Close, true, string(b[:min(len(b), 2)])))
-	p.expectEnd()
 }
 
 // expectEnd reads the end of the stream.

@@ -28,7 +28,8 @@ func TestAuthenticateAndEcho(t *testing.T) {
 		t.Fatalf("got %v", m)
 	}
 	p.write(masked(ws.Close, true, "\x03\xe8bye"))
-	p.expectClose(1000)
+	p.expectAnswer(1000)
+	p.expectEnd()
 	if d := <-r.rules.detached; d.Conn != c || d.User != user(1) || d.Session != session(1) {
 		t.Fatalf("detached %v", d)
 	}
