@@ -168,8 +168,14 @@ func (p *part) Ready(c *client.Conn) {
 		delete(o.began, c.ID)
 		o.flying--
 	}
+	if r, ok := p.on.(readier); ok {
+		r.Ready(c)
+	}
 	p.dial()
 }
+
+// readier is a scenario that does something with a connection at once.
+type readier interface{ Ready(c *client.Conn) }
 
 // Frame hands on.
 func (p *part) Frame(c *client.Conn, payload []byte) { p.on.Frame(c, payload) }

@@ -8,9 +8,13 @@ import (
 )
 
 type commands struct {
+	Idle    idleCommand    `cmd:"" help:"Connections that do nothing: what each costs in memory, after all were pinged and answered."`
 	Chat    chatCommand    `cmd:"" help:"Pairs of people who write to each other, open loop: send to ack, send to receive, lost, doubled, out of order."`
 	Connect connectCommand `cmd:"" help:"Connect, upgrade and authenticate at full speed, against other targets in turn."`
 	Fanout  fanoutCommand  `cmd:"" help:"One group with all members connected; saturated, or one broadcast at a time; against other targets in turn."`
+	REST    restCommand    `cmd:"" name:"rest" help:"Reads of profiles that the server has in memory, open loop."`
+	Floor   floorCommand   `cmd:"" help:"The baselines alone: plain epoll, gnet.Run and a gorilla/websocket hub."`
+	Users   usersCommand   `cmd:"" help:"Register users and make direct threads between them, for --users of the other commands."`
 }
 
 // common is where the server is, and where results go.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/tolkflip/tolkflip/bench/floor"
 	"github.com/tolkflip/tolkflip/bench/report"
+	"github.com/tolkflip/tolkflip/bench/scenario"
 )
 
 // The exit codes.
@@ -47,10 +48,13 @@ type usageError struct{ error }
 func (e usageError) Unwrap() error { return e.error }
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	if len(args) == 1 && args[0] == floor.ChildCommand {
+	if len(args) == 1 && args[0] == floor.ChildCommand { // it runs as Go programs do, without tuning
 		return exitCode(floor.RunChild(ctx, stdin, stdout), stderr)
 	}
 	tune()
+	if len(args) == 1 && args[0] == scenario.HolderCommand {
+		return exitCode(scenario.RunHolder(ctx, stdin, stdout), stderr)
+	}
 	var cli commands
 	helped := false
 	parser, err := kong.New(&cli, kong.Name("tolkbench"), kong.Description(description), kong.Writers(stdout, stderr),
