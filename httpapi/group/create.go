@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/tolkflip/tolkflip/httpapi"
@@ -102,18 +104,52 @@ func (s *Service) firstMembers(ctx context.Context, g *store.Group, others []nam
 	if err != nil {
 		return nil, notFound(err, "creatorId", "User not found")
 	}
-	members := make([]store.Member, 0, len(others)+1)
-	members = append(members, store.Member{
-		Group: g.ID, User: g.CreatedBy, Role: store.Admin, Joined: g.Created, Language: language(&creator),
-	})
-	for _, o := range others {
-		u, err := s.people.Get(ctx, o.user)
-		if err != nil {
-			return nil, notFound(err, fmt.Sprintf("memberIds[%d]", o.at), "User not found: "+o.user.String())
+	members := make([]store.Member, 1, len(others)+1)
+	members[0] = store.Member{Group: g.ID, User: g.CreatedBy, Role: store.Admin, Joined: g.Created, Language: language(&creator)}
+	people, errs := s.lookUp(ctx, others)
+	for i, o := range others {
+		if errs[i] != nil {
+			return nil, notFound(errs[i], fmt.Sprintf("memberIds[%d]", o.at), "User not found: "+o.user.String())
 		}
-		members = append(members, store.Member{Group: g.ID, User: o.user, Joined: g.Created, Language: language(&u)})
+		members = append(members, store.Member{Group: g.ID, User: o.user, Joined: g.Created, Language: language(&people[i])})
 	}
 	return members, nil
+}
+
+// lookUps is how many people one request looks up at once: enough that ten thousand are found within
+// seconds also where the store is a network away.
+const lookUps = 16
+
+// lookUp reads people, each with an error of its own. After the first error no more are begun behind it.
+func (s *Service) lookUp(ctx context.Context, list []named) ([]store.User, []error) {
+	people, errs := make([]store.User, len(list)), make([]error, len(list))
+	var next atomic.Int64
+	var failed atomic.Bool
+	var workers sync.WaitGroup
+	for range min(lookUps, len(list)) {
+		workers.Go(func() {
+			for !failed.Load() {
+				i := int(next.Add(1)) - 1
+				if i >= len(list) {
+					return
+				}
+				if people[i], errs[i] = s.person(ctx, list[i].user); errs[i] != nil {
+					failed.Store(true)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	return people, errs
+}
+
+// person is somebody who may be made a member: a blocked one reads like none.
+func (s *Service) person(ctx context.Context, u id.User) (store.User, error) {
+	p, err := s.people.Get(ctx, u)
+	if err == nil && p.Blocked {
+		return store.User{}, store.ErrNotFound
+	}
+	return p, err
 }
 
 // checkInfo judges what a group says of itself; nil is not given. An empty icon takes the icon away.

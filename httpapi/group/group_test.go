@@ -227,6 +227,11 @@ func TestCreateRefused(t *testing.T) {
 	} {
 		f.as(0).Refused(c.status, c.text, c.field, "POST", "/api/groups", c.body)
 	}
+	yes := true
+	if _, err := f.store.Users().Update(t.Context(), f.people[1], store.UserPatch{Blocked: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	f.as(0).Refused(404, "User not found: "+f.people[1].String(), "memberIds[0]", "POST", "/api/groups", map[string]any{"name": "n", "memberIds": f.people[1:]})
 	f.server.As(stranger).Refused(404, "User not found", "creatorId", "POST", "/api/groups", map[string]any{"name": "n"})
 	if got := f.counter("groups_created_total"); got != 0 || len(f.rooms.added) != 0 {
 		t.Errorf("something was created: %v %v", got, f.rooms.added)

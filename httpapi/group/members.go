@@ -64,7 +64,7 @@ func (s *Service) add(ctx context.Context, c httpapi.Caller, in addIn) (done, er
 		}
 		role = store.PlainMember
 	}
-	u, err := s.people.Get(ctx, who)
+	u, err := s.person(ctx, who)
 	if err != nil {
 		return done{}, notFound(err, field, "User not found")
 	}
