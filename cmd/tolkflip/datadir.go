@@ -1,0 +1,71 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
+)
+
+// dataDir is a data directory that this process holds: nobody else can open it until close.
+type dataDir struct {
+	path string
+	pid  *os.File // locked
+}
+
+// openDataDir makes the directory where needed and takes it. One in use is an inUseError that names the
+// process which holds it.
+func openDataDir(path string) (*dataDir, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(path, "pid"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		b, _ := os.ReadFile(f.Name()) // only for the message
+		f.Close()
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock data directory: %w", err)
+		}
+		return nil, inUseError{fmt.Sprintf("the data directory %s is in use by process %s; stop it, or give another --data", path, strings.TrimSpace(string(b)))}
+	}
+	if err := errors.Join(f.Truncate(0), second(f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0))); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("write %s: %w", f.Name(), err)
+	}
+	d := &dataDir{path: path, pid: f}
+	if err := d.nodeID(); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// nodeID makes sure that the directory names its node.
+func (d *dataDir) nodeID() error {
+	path := d.in("node-id")
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	return writeDurably(path, []byte(uuid.NewString()+"\n"), 0o600)
+}
+
+// in gives the path of a file in the directory.
+func (d *dataDir) in(name string) string { return filepath.Join(d.path, name) }
+
+// close gives the directory up. The pid file stays, empty: removing it would let two processes lock
+// different files of the same name.
+func (d *dataDir) close() error {
+	return errors.Join(d.pid.Truncate(0), d.pid.Close())
+}
