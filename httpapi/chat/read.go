@@ -26,9 +26,6 @@ func (s *Service) read(ctx context.Context, c httpapi.Caller, in readIn) (readOu
 	if !in.UserID.IsZero() && in.UserID != c.User {
 		return readOut{}, &proto.Error{Code: proto.Forbidden, Field: "userId", Message: "Unauthorized"}
 	}
-	if err := s.rules.Member(ctx, in.Thread, c.User); err != nil {
-		return readOut{}, err
-	}
 	to := uint64(math.MaxUint64)
 	if in.Seq != nil {
 		to = *in.Seq
