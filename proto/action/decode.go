@@ -87,21 +87,23 @@ func Decode(b []byte, r *proto.Request) error {
 	return nil
 }
 
-// check refuses what sonic would take: bytes that are not UTF-8 (it would copy and replace them) and a null.
+// check refuses what sonic would take: bytes that are not UTF-8 (it would copy and replace them), a null, and
+// escapes that do not exist (it does not look at those in the middle of long strings that it splits off).
 func check(b []byte) error {
 	if !utf8.Validate(b) {
 		return proto.Fail(proto.Invalid, "the frame is not UTF-8")
 	}
-	for _, c := range b {
-		switch c {
-		case ' ', '\t', '\r', '\n':
-			continue
-		case '{':
-			return nil
-		}
-		break
+	start := 0
+	for start < len(b) && (b[start] == ' ' || b[start] == '\t' || b[start] == '\r' || b[start] == '\n') {
+		start++
 	}
-	return proto.Fail(proto.Invalid, "the frame is not a JSON object")
+	if start == len(b) || b[start] != '{' {
+		return proto.Fail(proto.Invalid, "the frame is not a JSON object")
+	}
+	if !escapesExist(b) {
+		return proto.Fail(proto.Invalid, "invalid JSON")
+	}
+	return nil
 }
 
 func (s *scratch) decode(b []byte, r *proto.Request) *proto.Error {

@@ -188,3 +188,17 @@ func TestDecodeNamesNoContentInErrors(t *testing.T) {
 		}
 	}
 }
+
+// Sonic goes through the strings that it splits off 32 bytes at a time, and then does not look at escapes.
+func TestDecodeEscapesInLongStrings(t *testing.T) {
+	long := strings.Repeat("x", 100)
+	for _, escape := range []string{`\q`, `\u12`, `\u12g4`, `\U0041`, `\x41`, `\0`, `\ `} {
+		for _, key := range []string{"action", "ref", "content", "clientMessageId", "unknown", `k\u0065y`, escape + long} {
+			refused(t, `{"action":"ping","`+key+`":"`+escape+long+`"}`)
+			refused(t, `{"action":"ping","x":["`+escape+long+`"],"`+key+`":"`+long+escape+`"}`)
+		}
+		refused(t, `{"action":"ping","ref":"`+escape+`"                                                     }`)
+	}
+	refused(t, `{"action":"authen\ume"e","token":{}","resicat:"t}`+long)
+	accepted(t, `{"action":"ping","x":"`+long+`\"\\\/\b\f\n\r\t\u00E9\\u`+long+`"}`)
+}

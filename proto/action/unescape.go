@@ -6,6 +6,36 @@ import (
 	"unicode/utf8"
 )
 
+// escapesExist reports whether each backslash begins an escape that JSON has. In JSON that is right otherwise
+// there are none outside of strings, so that all strings are checked by looking at nothing else.
+func escapesExist(b []byte) bool {
+	for {
+		i := bytes.IndexByte(b, '\\')
+		if i < 0 {
+			return true
+		}
+		b = b[i+1:]
+		if len(b) == 0 {
+			return false
+		}
+		switch b[0] {
+		case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+			b = b[1:]
+		case 'u':
+			if len(b) < 5 || !isHex(b[1]) || !isHex(b[2]) || !isHex(b[3]) || !isHex(b[4]) {
+				return false
+			}
+			b = b[5:]
+		default:
+			return false
+		}
+	}
+}
+
+func isHex(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
+}
+
 // unescape decodes, in place, what stands between the quotes of a valid JSON string. The longest character,
 // of four bytes, takes twelve to escape, so the writing never catches up with the reading.
 func unescape(s []byte) []byte {
