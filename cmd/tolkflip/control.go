@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -83,6 +84,9 @@ func serveControl(path string, a controlActions) (*controlServer, error) {
 			return heapState{HeapObjects: m.HeapObjects, HeapAlloc: m.HeapAlloc, Goroutines: runtime.NumGoroutine()}, nil
 		})
 	})
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	c := &controlServer{path: path, listener: l, done: make(chan struct{}), http: http.Server{Handler: mux, ReadTimeout: 10 * time.Second}}
 	go func() {
 		defer close(c.done)
