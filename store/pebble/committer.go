@@ -29,11 +29,15 @@ type committer struct {
 	first   store.Message
 }
 
-func newCommitter(s *Store, index int) *committer {
+func newCommitter(s *Store, index int) (*committer, error) {
+	hot, err := newWindow(s.cfg.HotBytes / s.cfg.Committers)
+	if err != nil {
+		return nil, err
+	}
 	c := &committer{
 		shard: shard{
 			s: s, limit: max(1, s.cfg.Threads/s.cfg.Committers),
-			threads: map[id.Thread]*thread{}, window: newWindow(s.cfg.HotBytes / s.cfg.Committers),
+			threads: map[id.Thread]*thread{}, window: hot,
 		},
 		index: index,
 		queue: queue{maxItems: s.cfg.QueueItems, maxBytes: s.cfg.QueueBytes, wake: make(chan struct{}, 1)},
@@ -44,7 +48,7 @@ func newCommitter(s *Store, index int) *committer {
 	for range s.cfg.Inflight {
 		c.empty <- newGroup(s.db)
 	}
-	return c
+	return c, nil
 }
 
 func (c *committer) start() {
@@ -159,17 +163,19 @@ func (c *committer) place(g *group, i int) error {
 		join(e, &g.items[j].entry.Message)
 		return nil
 	}
-	known, err := c.lookUp(e.ID)
-	switch {
-	case err != nil:
-		return err
-	case known:
-		join(e, &c.first)
-	default:
-		g.ids.note(slot, e.ID, i)
-		c.write(g, it)
+	if !c.s.filter.absent(e.ID) {
+		known, err := c.lookUp(e.ID)
+		if err != nil {
+			return err
+		}
+		if known {
+			join(e, &c.first)
+			return nil
+		}
 	}
-	return nil
+	g.ids.note(slot, e.ID, i)
+	c.write(g, it)
+	return c.s.filter.add(e.ID)
 }
 
 // join gives e the result of the first message with its id, or the conflict with it.
@@ -181,13 +187,12 @@ func join(e *store.Entry, first *store.Message) {
 	e.Duplicate, e.Seq, e.Sent = true, first.Seq, first.Sent
 }
 
-// lookUp reads the stored message with an id into c.first, and reports whether there is one. Nearly always
-// there is none, and the filters say so without a read.
+// lookUp reads the stored message with an id into c.first, and reports whether there is one.
 func (c *committer) lookUp(m id.Message) (bool, error) {
 	putIDKey(c.key[:idKeyLen], tableIDs, m.ID)
 	v, closer, err := c.s.db.Get(c.key[:idKeyLen])
 	if err != nil {
-		if err == pebble.ErrNotFound { //nolint:errorlint // Pebble returns it bare, and this is every message
+		if err == pebble.ErrNotFound { //nolint:errorlint // Pebble returns it bare, and before the filter is filled this is every message
 			return false, nil
 		}
 		return false, fmt.Errorf("look a message id up: %w", err)

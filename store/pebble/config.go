@@ -16,6 +16,7 @@ type Config struct {
 	CacheBytes    int64 // block cache; filled as blocks are read
 	MemTableBytes int64 // one memtable; it grows to that as it is written
 	HotBytes      int   // newest messages in memory, for reads that need no disk; filled as they are written
+	FilterBytes   int   // what proves that a message id is new, at most; grows with the ids. 0 = none
 	Threads       int   // threads whose head is kept in memory
 	Cursors       int   // cursors kept in memory
 
@@ -48,14 +49,13 @@ type Config struct {
 
 // faults break promises on purpose, so that tests can see that the checkers notice.
 type faults struct {
-	noSync   bool            // ack what was not synced
-	noDedup  bool            // do not look ids up
-	skip     func() bool     // leave a seq out
-	syncFail func() error    // fail a sync
-	synced   func()          // called by a syncer before it waits
-	applied  func(n int)     // called by a committer after a write of n messages
-	clipOff  bool            // show readers what is not durable
-	lister   <-chan struct{} // when not nil, recency is flushed only when it gives a value
+	noSync   bool         // ack what was not synced
+	noDedup  bool         // do not look ids up
+	skip     func() bool  // leave a seq out
+	syncFail func() error // fail a sync
+	synced   func()       // called by a syncer before it waits
+	applied  func(n int)  // called by a committer after a write of n messages
+	clipOff  bool         // show readers what is not durable
 }
 
 // Default is the configuration of a server.
@@ -64,6 +64,7 @@ func Default() Config {
 		CacheBytes:    32 << 20,
 		MemTableBytes: 32 << 20,
 		HotBytes:      16 << 20,
+		FilterBytes:   64 << 20,
 		Threads:       64 << 10,
 		Cursors:       64 << 10,
 

@@ -16,7 +16,7 @@ import (
 const lockName = "pid"
 
 // ErrInUse says which process has the directory open.
-type ErrInUse struct { //nolint:staticcheck // named like the other failures of a store
+type ErrInUse struct {
 	Dir string
 	PID int // 0 where it could not be read
 }

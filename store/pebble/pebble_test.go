@@ -1,7 +1,6 @@
 package pebble
 
 import (
-	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -23,7 +22,7 @@ func small(fs vfs.FS) Config {
 	return cfg
 }
 
-func silent() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func silent() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func open(t testing.TB, cfg Config) *Store {
 	t.Helper()
@@ -51,7 +50,7 @@ func TestContract(t *testing.T) {
 func TestContractCold(t *testing.T) {
 	storetest.All(t, func(tb testing.TB) storetest.Set {
 		cfg := small(vfs.NewMem())
-		cfg.HotBytes, cfg.Threads, cfg.Cursors, cfg.Committers = 1, 1, 1, 5
+		cfg.HotBytes, cfg.FilterBytes, cfg.Threads, cfg.Cursors, cfg.Committers = 1, 0, 1, 1, 5
 		cfg.GroupMessages = 3
 		return storetest.Of(open(tb, cfg))
 	})

@@ -25,6 +25,7 @@ type Store struct {
 	lock       *dirLock // nil where FS is not the disk
 	committers []*committer
 	cursors    *cursorCache
+	filter     *idFilter
 	locks      stripes
 
 	// life is held for reading by every call while it uses db, and for writing by Close.
@@ -69,8 +70,10 @@ func Open(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Store, erro
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.lock.release())
 	}
+	if err := s.start(); err != nil {
+		return nil, errors.Join(err, s.release(), s.db.Close(), s.lock.release())
+	}
 	s.metrics.register(reg, s)
-	s.start()
 	return s, nil
 }
 
@@ -115,21 +118,44 @@ func (s *Store) checkLayout() error {
 	return nil
 }
 
-func (s *Store) start() {
-	s.committers = make([]*committer, s.cfg.Committers)
-	for i := range s.committers {
-		s.committers[i] = newCommitter(s, i)
+func (s *Store) start() error {
+	s.filter = newIDFilter(s.cfg.FilterBytes)
+	for i := range s.cfg.Committers {
+		c, err := newCommitter(s, i)
+		if err != nil {
+			return err
+		}
+		s.committers = append(s.committers, c)
 	}
-	for _, run := range []func(){s.runRecency, s.cursors.run, s.runDisk, s.runSweep} {
+	run := []func(){s.runRecency, s.cursors.run, s.runDisk, s.runSweep}
+	if s.cfg.FilterBytes > 0 {
+		// Made before the first write: what it does not see is added by the committers.
+		it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{tableIDs}, UpperBound: []byte{tableIDs + 1}})
+		if err != nil {
+			return fmt.Errorf("read the message ids: %w", err)
+		}
+		run = append(run, func() { s.fillFilter(it) })
+	}
+	for _, f := range run {
 		s.workers.Add(1)
 		go func() {
 			defer s.workers.Done()
-			run()
+			f()
 		}()
 	}
 	for _, c := range s.committers {
 		c.start()
 	}
+	return nil
+}
+
+// release gives memory back that the garbage collector does not know.
+func (s *Store) release() error {
+	err := s.filter.release()
+	for _, c := range s.committers {
+		err = errors.Join(err, c.window.release())
+	}
+	return err
 }
 
 // Close writes and acks what waits in the log, flushes what is kept in memory, and closes the store.
@@ -153,7 +179,7 @@ func (s *Store) Close() error {
 	if !s.failed.Load() {
 		err = errors.Join(s.flushRecency(), s.cursors.flush())
 	}
-	return errors.Join(err, s.db.Close(), s.lock.release())
+	return errors.Join(err, s.release(), s.db.Close(), s.lock.release())
 }
 
 // begin is called by every method before it uses db, and end after.

@@ -2,6 +2,8 @@ package pebble
 
 import (
 	"encoding/binary"
+	"fmt"
+	"syscall"
 
 	"github.com/tolkflip/tolkflip/proto/id"
 	"github.com/tolkflip/tolkflip/store"
@@ -14,13 +16,12 @@ import (
 //
 //	place of the previous record (8)  seq (8)  length (4)  value
 //
-// A place is an offset from the beginning of time plus one; 0 is none. Records do not cross chunks.
-// Chunks are made when they are first needed. The owner locks.
+// A place is an offset from the beginning of time plus one; 0 is none. Records do not cross chunks, and
+// a chunk is given up as a whole. The memory takes room as it is written. The owner locks.
 type window struct {
-	chunks [][]byte
-	max    uint64 // chunks at most
-	head   uint64 // where the next record goes
-	tail   uint64 // what is below was overwritten
+	ring []byte
+	head uint64 // where the next record goes
+	tail uint64 // what is below was overwritten
 }
 
 const (
@@ -30,8 +31,20 @@ const (
 	windowHops = 4096
 )
 
-func newWindow(bytes int) window {
-	return window{max: uint64(max(2, bytes/windowChunk))}
+func newWindow(bytes int) (window, error) {
+	ring, err := mapMemory(max(2, bytes/windowChunk) * windowChunk)
+	if err != nil {
+		return window{}, fmt.Errorf("make the window of newest messages: %w", err)
+	}
+	return window{ring: ring}, nil
+}
+
+func (w *window) release() error {
+	if err := syscall.Munmap(w.ring); err != nil {
+		return fmt.Errorf("release the window of newest messages: %w", err)
+	}
+	*w = window{}
+	return nil
 }
 
 // add stores a record and gives its place, or 0 where it is too large.
@@ -43,14 +56,11 @@ func (w *window) add(previous, seq uint64, value []byte) uint64 {
 	if left := windowChunk - w.head%windowChunk; left < n {
 		w.head += left
 	}
-	i := w.head / windowChunk
-	if w.head%windowChunk == 0 && i >= w.max {
-		w.tail = (i - w.max + 1) * windowChunk
+	size := uint64(len(w.ring))
+	if w.head%windowChunk == 0 && w.head >= size {
+		w.tail = w.head - size + windowChunk
 	}
-	if i%w.max == uint64(len(w.chunks)) {
-		w.chunks = append(w.chunks, make([]byte, windowChunk))
-	}
-	b := w.chunks[i%w.max][w.head%windowChunk:]
+	b := w.ring[w.head%size:]
 	binary.LittleEndian.PutUint64(b, previous)
 	binary.LittleEndian.PutUint64(b[8:], seq)
 	binary.LittleEndian.PutUint32(b[16:], uint32(len(value)))
@@ -65,7 +75,7 @@ func (w *window) at(place uint64) (previous, seq uint64, value []byte, ok bool) 
 	if place == 0 || place-1 < w.tail {
 		return 0, 0, nil, false
 	}
-	b := w.chunks[(place-1)/windowChunk%w.max][(place-1)%windowChunk:]
+	b := w.ring[(place-1)%uint64(len(w.ring)):]
 	n := binary.LittleEndian.Uint32(b[16:])
 	return binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:]), b[windowHeader:][:n], true
 }
