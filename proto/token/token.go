@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/bytedance/sonic/decoder"
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/tolkflip/tolkflip/proto/id"
@@ -49,14 +48,8 @@ func NewSigner(secret []byte) (*Signer, error) {
 	if err := CheckSecret(secret); err != nil {
 		return nil, err
 	}
-	return &Signer{
-		secret: bytes.Clone(secret),
-		scratch: sync.Pool{New: func() any {
-			d := decoder.NewDecoder("")
-			d.SetOptions(decoder.OptionCaseSensitive | decoder.OptionCopyString)
-			return &scratch{json: d}
-		}},
-	}, nil
+	own := bytes.Clone(secret)
+	return &Signer{secret: own, scratch: sync.Pool{New: func() any { return newScratch(own) }}}, nil
 }
 
 // Sign makes the token that says c. User, Session, IssuedAt and Expires must be set, and in a refresh token
