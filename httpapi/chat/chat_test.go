@@ -121,10 +121,22 @@ func TestThreads(t *testing.T) {
 	}
 	unread(f.bob, 3)
 	f.Say(f.bob, f.alice, "answer") // from a device that did not report what it read
-	unread(f.bob, 3)
+	unread(f.bob, 0)
 	unread(f.alice, 1)
 	f.Say(f.alice, f.bob, "once more")
-	unread(f.bob, 4)
+	f.Say(f.alice, f.bob, "and again")
+	unread(f.bob, 2)
+	unread(f.alice, 0)
+	for range 95 {
+		f.Say(f.alice, f.bob, "on and on")
+	}
+	unread(f.bob, 97)
+	unread(f.alice, 0)
+	f.Say(f.bob, f.alice, "stop")
+	unread(f.bob, 0)
+	unread(f.alice, 1)
+	f.Say(f.bob, f.alice, "please")
+	unread(f.alice, 2)
 	if list := rows(t, f.As(f.eve).Want(200, "GET", "/threads", nil), "threads"); len(list) != 0 {
 		t.Errorf("a stranger has %v", list)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/tolkflip/tolkflip/httpapi"
 	"github.com/tolkflip/tolkflip/httpapi/row"
@@ -57,23 +58,26 @@ func (s *Service) Threads(ctx context.Context, u id.User, limit int, position st
 	return page, nil
 }
 
-// unread takes the member's own messages out of how far the cursor is behind the head: sending does not
-// move it. The newest hundred are looked at; where more are unread the count is an upper bound.
+// unread counts the messages behind the cursor, and behind the newest one that the member wrote: who
+// answers has read, though sending moves no cursor, and nobody's own messages are unread. The newest
+// hundred are looked at for it; where none of them is the member's the count is an upper bound.
 func (s *Service) unread(ctx context.Context, u id.User, t *store.ThreadOf, behind uint64) (uint64, error) {
-	if behind == 0 || behind == 1 && t.Last.Seq == t.Head && t.Last.Sender != u {
-		return behind, nil
+	switch fresh := t.Last.Seq == t.Head; {
+	case behind == 0, fresh && t.Last.Sender == u:
+		return 0, nil
+	case behind == 1 && fresh:
+		return 1, nil
 	}
 	newest, err := s.log.Before(ctx, t.ID, t.Head+1, int(min(behind, proto.MaxHistory)))
 	if err != nil {
 		return 0, fmt.Errorf("read unread messages: %w", err)
 	}
-	n := behind
-	for i := range newest {
+	for i := range slices.Backward(newest) {
 		if newest[i].Sender == u {
-			n--
+			return t.Head - newest[i].Seq, nil
 		}
 	}
-	return n, nil
+	return behind, nil
 }
 
 // face is what a thread is shown with. A person or group that is gone has none.
