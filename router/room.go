@@ -145,7 +145,9 @@ func (m *room) drop(c Conn) {
 // sweep takes those who are gone out of one loop's list. m.mu is held.
 func (m *room) sweep(loop int) {
 	m.mu.lists[loop] = without(m.mu.lists[loop], m.mu.gone[loop])
-	m.mu.gone[loop] = m.mu.gone[loop][:0]
+	if m.mu.gone[loop] = m.mu.gone[loop][:0]; cap(m.mu.gone[loop]) > 64 {
+		m.mu.gone[loop] = nil
+	}
 }
 
 // publish gives the lists as they are now, for ever.

@@ -112,12 +112,13 @@ type Service struct {
 	// What observers and REST leave for Run. The lock is held for a few map operations.
 	in struct {
 		sync.Mutex
-		closed  []router.Conn // connections whose watches end; as many as were closed since the last pass
-		changes ring          // users whose state changed
-		linger  delay         // users without a connection who are still shown
-		leases  delay         // users shown without a connection
+		closed  fifo[router.Conn] // connections whose watches end: those closed since the last pass
+		changes ring              // users whose state changed
+		linger  delay             // users without a connection who are still shown
+		leases  delay             // users shown without a connection
 		wishes  map[id.User]wish
 		seen    map[id.User]int64 // Unix milliseconds
+		writing map[id.User]int64 // what seen was; being written, and not changed any more
 	}
 
 	// Owned by Run.
@@ -126,6 +127,7 @@ type Service struct {
 	flushed time.Time
 	tokens  float64
 	earned  time.Time
+	failing bool // the last read of the store failed, and was logged
 }
 
 // New makes the Service and observes r. It must be called before r's first Attach.

@@ -246,13 +246,20 @@ func (g *graph) kill(w, n uint32) {
 	who.dead++
 	g.mu.watchers.At(w).live--
 	g.mu.live--
-	if who.dead >= who.live && who.sweep == 0 {
-		who.sweep = g.mu.sweep
-		if who.sweep == 0 {
-			who.sweep = p
-		}
-		g.mu.sweep = p
+	g.queue(p)
+}
+
+// queue makes p's list be swept if it is half dead.
+func (g *graph) queue(p uint32) {
+	who := g.mu.people.At(p)
+	if who.dead == 0 || who.dead < who.live || who.sweep != 0 {
+		return
 	}
+	who.sweep = g.mu.sweep
+	if who.sweep == 0 {
+		who.sweep = p
+	}
+	g.mu.sweep = p
 }
 
 // closed ends all watches of a connection.

@@ -163,6 +163,8 @@ func (g *graph) sweepOne(p uint32) {
 	g.mu.people.At(p).sweep = 0
 	if g.mu.people.At(p).head == 0 {
 		g.forget(p)
+	} else {
+		g.queue(p) // for what died behind us
 	}
 }
 

@@ -6,7 +6,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type drop uint8
 
 const (
-	dropChange   drop = iota // a change nobody was told of
+	dropChange   drop = iota // a change that was not told
 	dropLinger               // a user without debounce
 	dropSeen                 // a last-seen time
 	dropWish                 // a state that a person tried to set

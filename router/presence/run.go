@@ -76,10 +76,10 @@ func (s *Service) pass(ctx context.Context) (wait time.Duration) {
 func (s *Service) endWatches() {
 	s.in.Lock()
 	closed := s.in.closed
-	s.in.closed = nil
+	s.in.closed = fifo[router.Conn]{}
 	s.in.Unlock()
-	for _, c := range closed {
-		s.graph.closed(c)
+	for closed.n > 0 {
+		s.graph.closed(closed.pop())
 	}
 	s.graph.sweepAll()
 }
@@ -112,49 +112,44 @@ func (s *Service) expire() {
 	}
 }
 
-// flush writes when people were last seen.
+// flush writes when people were last seen. Until the store has it, readers look into the map.
 func (s *Service) flush(ctx context.Context) {
 	s.flushed = s.now()
 	s.in.Lock()
-	seen := s.in.seen
+	batch := s.in.seen
+	s.in.seen, s.in.writing = make(map[id.User]int64), batch
 	s.in.Unlock()
-	if len(seen) == 0 {
-		return
-	}
-	// Readers look into the map until the store has it, so it is replaced only afterwards.
-	s.in.Lock()
-	batch := make(map[id.User]int64, len(s.in.seen))
-	for u, at := range s.in.seen {
-		batch[u] = at
-	}
-	s.in.Unlock()
-	if err := s.store.Users.Seen(ctx, batch); err != nil {
-		s.log.Error("write last seen", "users", len(batch), "err", err)
-		return
-	}
-	s.in.Lock()
-	for u, at := range batch {
-		if s.in.seen[u] == at {
-			delete(s.in.seen, u)
+	if len(batch) > 0 {
+		if err := s.store.Users.Seen(ctx, batch); err != nil {
+			s.metrics.dropped[dropSeen].Add(float64(len(batch)))
+			s.failed(err)
 		}
 	}
-	if len(s.in.seen) == 0 {
-		s.in.seen = make(map[id.User]int64)
-	}
+	s.in.Lock()
+	s.in.writing = nil
 	s.in.Unlock()
+}
+
+// failed logs the first of a row of failures of the store.
+func (s *Service) failed(err error) {
+	if !s.failing {
+		s.log.Error("presence: use the store", "err", err)
+	}
+	s.failing = true
 }
 
 // tell tells u's state, as it is now, to those who may know it.
 func (s *Service) tell(ctx context.Context, u id.User) {
 	ev, err := s.of(ctx, u)
+	if err == nil {
+		err = s.audience(ctx, u)
+	}
 	if err != nil {
-		s.log.Error("presence: read user", "err", err)
+		s.metrics.dropped[dropChange].Inc()
+		s.failed(err)
 		return
 	}
-	if err := s.audience(ctx, u); err != nil {
-		s.log.Error("presence: read threads", "err", err)
-		return
-	}
+	s.failing = false
 	s.metrics.told.Inc()
 	s.router.Deliver(s.people, 0, &ev)
 	s.tellWatchers(ctx, u, &ev)
@@ -167,13 +162,11 @@ func (s *Service) audience(ctx context.Context, u id.User) error {
 		return err
 	}
 	s.people = append(s.people[:0], peers...)
-	left := s.cfg.Threads - len(peers)
-	if left <= 0 {
-		return s.sortPeople(u)
-	}
-	groups, err := s.store.Members.GroupsOf(ctx, u, id.Thread{}, left)
-	if err != nil {
-		return err
+	var groups []id.Thread
+	if left := s.cfg.Threads - len(peers); left > 0 {
+		if groups, err = s.store.Members.GroupsOf(ctx, u, id.Thread{}, left); err != nil {
+			return err
+		}
 	}
 	for _, g := range groups {
 		list, err := s.store.Members.List(ctx, g, id.User{}, s.cfg.SmallGroup+1)
@@ -190,13 +183,9 @@ func (s *Service) audience(ctx context.Context, u id.User) error {
 			break
 		}
 	}
-	return s.sortPeople(u)
-}
-
-func (s *Service) sortPeople(but id.User) error {
 	slices.SortFunc(s.people, compareUsers)
 	s.people = slices.Compact(s.people)
-	s.people = slices.DeleteFunc(s.people, func(u id.User) bool { return u == but })
+	s.people = slices.DeleteFunc(s.people, func(p id.User) bool { return p == u })
 	if len(s.people) > s.cfg.Told {
 		s.metrics.dropped[dropAudience].Add(float64(len(s.people) - s.cfg.Told))
 		s.people = s.people[:s.cfg.Told]
@@ -227,8 +216,9 @@ func (s *Service) tellWatchers(ctx context.Context, u id.User, ev *proto.Presenc
 		}
 		ok, err := ask.shares(ctx, o.user)
 		if err != nil {
-			s.log.Error("presence: read threads", "err", err)
-			return
+			s.metrics.dropped[dropCheck].Add(float64(len(rest) - i))
+			s.failed(err)
+			break
 		}
 		if ok {
 			s.conns = append(s.conns, o.conn)

@@ -35,11 +35,13 @@ func (s *Service) Connected(u id.User, first bool) {
 // so it does not matter in which order the two are told.
 func (s *Service) Disconnected(c router.Caller, last bool) {
 	s.in.Lock()
-	s.in.closed = append(s.in.closed, c.Conn)
+	s.in.closed.push(c.Conn)
 	if last {
 		s.note(c.User)
 		if !s.in.linger.push(c.User, s.now()) {
 			s.metrics.dropped[dropLinger].Inc()
+			delete(s.in.wishes, c.User)
+			s.change(c.User)
 		}
 	}
 	s.in.Unlock()
@@ -76,7 +78,7 @@ func (s *Service) status(u id.User) (st proto.Status, at int64) {
 	s.in.Lock()
 	defer s.in.Unlock()
 	if !there && !s.in.linger.has(u) && !s.in.leases.has(u) {
-		return proto.Offline, s.in.seen[u]
+		return proto.Offline, max(s.in.seen[u], s.in.writing[u])
 	}
 	if w, ok := s.in.wishes[u]; ok {
 		return w.status, w.at
