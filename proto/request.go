@@ -62,8 +62,9 @@ type ThreadSeq struct {
 	Seq    uint64
 }
 
-// Reset empties r for the next decoding and keeps its slices' memory.
+// Reset empties r for the next decoding and keeps its slices' memory, but nothing that they referred to.
 func (r *Request) Reset() {
+	clear(r.Draft.MediaURLs)
 	*r = Request{
 		Users:  r.Users[:0],
 		Draft:  Draft{MediaURLs: r.Draft.MediaURLs[:0]},
