@@ -2,9 +2,11 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"sync/atomic"
 
 	"github.com/fasthttp/router"
@@ -57,6 +59,10 @@ type Server struct {
 	http    *fasthttp.Server
 	sockets map[string]bool
 	other   *mounted // what matched no route, for metrics
+
+	mu        sync.Mutex // guards the below
+	listeners []*bounded
+	closed    bool
 }
 
 // mounted is a route as it stands on a port.
@@ -159,14 +165,32 @@ func (s *Server) unmatched(rc *fasthttp.RequestCtx, err error) {
 	r.fail(err)
 }
 
-// Serve answers the connections of ln until Shutdown. It may be called for several listeners.
+// Serve answers the connections of ln until Shutdown, and then returns nil; after it, too. It may be
+// called for several listeners.
 func (s *Server) Serve(ln net.Listener) error {
-	return s.http.Serve(&bounded{Listener: ln, api: s.api})
+	b := &bounded{Listener: ln, api: s.api}
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return ln.Close()
+	}
+	s.listeners = append(s.listeners, b)
+	s.mu.Unlock()
+	return s.http.Serve(b)
 }
 
 // Shutdown closes the listeners, lets the requests in flight end and closes idle connections. When ctx
 // ends first its error is returned, and what is in flight goes on.
-func (s *Server) Shutdown(ctx context.Context) error { return s.http.ShutdownWithContext(ctx) }
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	var errs []error
+	for _, b := range s.listeners { // fasthttp would miss one that Serve is about to hand to it
+		errs = append(errs, b.Close())
+	}
+	s.mu.Unlock()
+	return errors.Join(append(errs, s.http.ShutdownWithContext(ctx))...)
+}
 
 // Routes are the routes of the port, the kit's own among them.
 func (s *Server) Routes() []Route { return append(s.builtin(), s.service.Routes...) }

@@ -18,19 +18,29 @@ func Phone(text, region string) (e164 string, ok bool) {
 	}
 	if !international && region != "" {
 		if n, err := phonenumbers.Parse(digits, region); err == nil && phonenumbers.IsPossibleNumber(n) {
-			return phonenumbers.Format(n, phonenumbers.E164), true
+			return canonical(phonenumbers.Format(n, phonenumbers.E164)), true
 		}
 	}
 	if len(digits) < 7 || len(digits) > 15 || digits[0] == '0' {
 		return "", false
 	}
-	// The library knows what is left out after a country code: +44 (0)20 … is +44 20 ….
-	if n, err := phonenumbers.Parse("+"+digits, ""); err == nil {
-		if f := phonenumbers.Format(n, phonenumbers.E164); len(f) >= 8 && len(f) <= 16 {
-			return f, true
+	return canonical("+" + digits), true
+}
+
+// canonical drops what is not dialled after a country code: +44 (0)20 … is +44 20 …. It goes on until
+// nothing more is dropped, so that a number has one form however often it is normalised.
+func canonical(e164 string) string {
+	for {
+		n, err := phonenumbers.Parse(e164, "")
+		if err != nil {
+			return e164
 		}
+		f := phonenumbers.Format(n, phonenumbers.E164)
+		if f == e164 || len(f) < 8 || len(f) > 16 {
+			return e164
+		}
+		e164 = f
 	}
-	return "+" + digits, true
 }
 
 // phoneDigits strips the punctuation. International is set when a plus or 00 came first.

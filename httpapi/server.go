@@ -8,7 +8,9 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -165,12 +167,22 @@ func (s *Server) options(rc *fasthttp.RequestCtx) {
 // bounded refuses connections over the limit with a ready-made answer.
 type bounded struct {
 	net.Listener
-	api *API
+	api  *API
+	once sync.Once
 }
 
-const overloaded = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: " + jsonType +
-	"\r\nContent-Length: 82\r\nRetry-After: 1\r\nConnection: close\r\n\r\n" +
-	`{"success":false,"error":"Service busy, please try again","code":"busy","field":""}`
+// Close closes the listener the first time, and is nil after that.
+func (b *bounded) Close() (err error) {
+	b.once.Do(func() { err = b.Listener.Close() })
+	return err
+}
+
+// overloaded is what one reads whose connection is not taken.
+func overloaded() string {
+	const body = `{"success":false,"error":"` + textBusy + `","code":"busy"}`
+	return "HTTP/1.1 503 Service Unavailable\r\nContent-Type: " + jsonType + "\r\nContent-Length: " + strconv.Itoa(len(body)) +
+		"\r\nRetry-After: 1\r\nConnection: close\r\n\r\n" + body
+}
 
 // Accept gives the next connection that may be served.
 func (b *bounded) Accept() (net.Conn, error) {
@@ -181,7 +193,7 @@ func (b *bounded) Accept() (net.Conn, error) {
 		}
 		b.api.metrics.refuse(refusedConnections)
 		_ = c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)) // the next write fails if it is gone
-		_, _ = io.WriteString(c, overloaded)                           // it is refused either way
+		_, _ = io.WriteString(c, overloaded())                         // it is refused either way
 		_ = c.Close()
 	}
 }

@@ -38,7 +38,7 @@ func (s *Server) upgrade(r *Request) {
 			s.api.metrics.refuse(refusedUpgrade)
 			s.api.log.Debug("hand a socket over", slog.String("id", r.id), slog.Any("error", err))
 			_ = c.SetWriteDeadline(time.Now().Add(time.Second)) // the write fails if the connection is gone
-			_, _ = io.WriteString(c, overloaded)                // nobody is left to tell
+			_, _ = io.WriteString(c, overloaded())              // nobody is left to tell
 		}
 	})
 }
