@@ -13,6 +13,7 @@ type commands struct {
 	Connect connectCommand `cmd:"" help:"Connect, upgrade and authenticate at full speed, against other targets in turn."`
 	Fanout  fanoutCommand  `cmd:"" help:"One group with all members connected; saturated, or one broadcast at a time; against other targets in turn."`
 	REST    restCommand    `cmd:"" name:"rest" help:"Reads of profiles that the server has in memory, open loop."`
+	Abuse   abuseCommand   `cmd:"" help:"Clients that behave badly, one kind after the other, while pairs write to each other."`
 	Floor   floorCommand   `cmd:"" help:"The baselines alone: plain epoll, gnet.Run and a gorilla/websocket hub."`
 	Users   usersCommand   `cmd:"" help:"Register users and make direct threads between them, for --users of the other commands."`
 }

@@ -87,3 +87,22 @@ func (c *usersCommand) Run(p *program) error {
 	}
 	return scenario.Prepare(p.ctx, o, c.Count, c.Threads)
 }
+
+type abuseCommand struct {
+	common
+	Kinds    []string      `name:"kind" help:"Kinds of abuse; all without it."`
+	Pairs    int           `default:"50" help:"Pairs that write to each other meanwhile."`
+	Rate     float64       `default:"500" help:"Messages a second over all pairs."`
+	WarmUp   time.Duration `default:"1s" help:"Part of a level before what is measured."`
+	Duration time.Duration `default:"5s" help:"Part of a level that is measured."`
+}
+
+// Run is called by kong.
+func (c *abuseCommand) Run(p *program) error {
+	config := scenario.DefaultAbuse()
+	config.Options, config.Pairs, config.Rate, config.WarmUp, config.Duration = c.options(p), c.Pairs, c.Rate, c.WarmUp, c.Duration
+	if len(c.Kinds) > 0 {
+		config.Kinds = c.Kinds
+	}
+	return scenarioRun(p, "abuse", c.JSON, config, func() (*scenario.AbuseResult, error) { return scenario.RunAbuse(p.ctx, config) })
+}
