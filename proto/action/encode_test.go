@@ -45,6 +45,29 @@ func TestAppendStringEveryByteInEveryPlace(t *testing.T) {
 	}
 }
 
+// Long texts are looked through 32 bytes at a time, and the end of them again eight at a time.
+func TestAppendStringEveryPlaceInALongText(t *testing.T) {
+	for _, n := range []int{63, 64, 71, 72, 73, 104, 105, 200} {
+		for place := range n {
+			for _, c := range []byte{0, 0x1f, ' ', '!', '"', '#', '[', '\\', ']', 0x7f, 0xff} {
+				b := bytes.Repeat([]byte("a"), n)
+				b[place] = c
+				b[n-1-place] = '"'
+				want := strings.ToValidUTF8(string(b), "\ufffd")
+				if got := stringOf(t, string(b)); got != want {
+					t.Fatalf("byte %#x at %d of %d: %q", c, place, n, got)
+				}
+			}
+		}
+	}
+}
+
+func TestAppendNoEvent(t *testing.T) {
+	if got := Append([]byte("x"), nil); string(got) != "x" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestAppendString(t *testing.T) {
 	for s, want := range map[string]string{
 		"":                        `""`,
