@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/tolkflip/tolkflip/proto"
@@ -201,4 +202,34 @@ func TestDecodeEscapesInLongStrings(t *testing.T) {
 	}
 	refused(t, `{"action":"authen\ume"e","token":{}","resicat:"t}`+long)
 	accepted(t, `{"action":"ping","x":"`+long+`\"\\\/\b\f\n\r\t\u00E9\\u`+long+`"}`)
+}
+
+// The scratch memory is pooled: what many decode at once must not mix.
+func TestDecodeByMany(t *testing.T) {
+	var all sync.WaitGroup
+	for g := range 8 {
+		all.Go(func() {
+			var r proto.Request
+			for i := range 500 {
+				id := fmt.Sprintf("%08x-%04x-4333-8444-555555555555", g+1, i)
+				text := fmt.Sprintf("from %d, number %d", g, i)
+				in := `{"action":"send_message","receiverId":"` + id + `","content":"` + text + `\n","mediaUrls":["` + text + `"],"ref":` + fmt.Sprint(i) + `}`
+				if i%3 == 0 {
+					in = `{"action":"resume","threads":{"` + id + `":` + fmt.Sprint(i) + `},"ref":` + fmt.Sprint(i) + `}`
+				}
+				err := Decode([]byte(in), &r)
+				ok := err == nil && string(r.Ref) == fmt.Sprint(i)
+				if i%3 == 0 {
+					ok = ok && len(r.Resume.Threads) == 1 && r.Resume.Threads[0].Thread.String() == id && r.Resume.Threads[0].Seq == uint64(i)
+				} else {
+					ok = ok && r.Receiver.String() == id && string(r.Draft.Content) == text+"\n" && string(r.Draft.MediaURLs[0]) == text
+				}
+				if !ok {
+					t.Errorf("%s: %s, %v", in, dump(&r, err), err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -375,4 +376,30 @@ func TestCheckSecret(t *testing.T) {
 			t.Errorf("the error tells the secret: %v", err)
 		}
 	}
+}
+
+// The scratch memory is pooled: what many verify at once must not mix.
+func TestVerifyByMany(t *testing.T) {
+	s := signer(t)
+	var all sync.WaitGroup
+	for g := range 8 {
+		all.Go(func() {
+			for i := range 200 {
+				c := Claims{
+					User: id.User{ID: id.ID{byte(g + 1), byte(i)}}, Session: id.Session{ID: id.ID{byte(i + 1)}},
+					Phone: fmt.Sprintf("+1555%04d%03d", g, i), Type: Access, IssuedAt: issued, Expires: expires + int64(i),
+				}
+				tok, err := s.Sign(c)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if got, err := s.Verify([]byte(tok), Access, now()); err != nil || got != c {
+					t.Errorf("%+v, %v; want %+v", got, err, c)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
 }
