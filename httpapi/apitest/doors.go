@@ -85,7 +85,7 @@ func queries() []string {
 // junk are bodies of the wrong form.
 func junk() []string {
 	return []string{
-		"", "{}", "[]", "null", "1", "{", "\x00", `{"a":` + strings.Repeat("[", 100_000) + "}", `"x"`,
+		"", "{}", "[]", "null", "1", "{", "\x00", `{"a":` + strings.Repeat("[", 10_000) + "}", `"x"`,
 		`{"userIds":[1]}`, `{"userIds":["x"]}`, `{"memberIds":["x"]}`, `{"settings":{"x":{}}}`,
 	}
 }
@@ -100,7 +100,7 @@ func fields() []string {
 		"clientMessageId", "client_message_id", "tempMessageId", "messageId", "message_id", "isTyping", "preferredLanguage",
 		"showOriginal", "enableEmotionDetection", "userIds", "device_id", "metadata", "seq",
 	} {
-		for _, value := range []string{"null", "true", "0", "-1", "1e400", "18446744073709551616", `""`, `"x"`, "[]", "[null]", `[{}]`, "{}", `{"a":null}`} {
+		for _, value := range []string{"null", "true", "-1", "1e400", `""`, `"x"`, "[null]", `{"a":null}`} {
 			all = append(all, `{"`+key+`":`+value+`}`)
 		}
 	}
