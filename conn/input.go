@@ -175,8 +175,8 @@ func (l *loop) data(fd int, s *slot, f *ws.Frame) {
 	key := s.key.Load()
 	part := d.part
 	d.part = nil
-	l.message(fd, s, aMessage, part)
 	l.server.input.Add(-int64(len(part)))
+	l.message(fd, s, aMessage, part)
 	l.server.buffers.put(part)
 	if s.key.Load() == key && s.side != 0 {
 		l.rest(s, l.sides.all[s.side])
