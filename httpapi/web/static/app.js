@@ -9,14 +9,6 @@ import { signIn } from "/app/signin.js";
 
 const root = document.getElementById("app");
 
-main();
-
-function main() {
-  const me = Identity.read();
-  if (me) chat(me);
-  else enter();
-}
-
 function enter(notice = "") {
   document.title = "Tolkflip";
   signIn(root, { notice, invited: invitation(), done: (me) => { Identity.write(me); chat(me); } });
@@ -136,3 +128,7 @@ class Page {
     if (document.title !== title) document.title = title;
   }
 }
+
+const me = Identity.read();
+if (me) chat(me);
+else enter();

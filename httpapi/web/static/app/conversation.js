@@ -21,6 +21,9 @@ export function tick(place, state) {
   place.title = label;
 }
 
+/** Whether fingers are what this page is used with. */
+function onTouch() { return matchMedia("(pointer: coarse)").matches; }
+
 export class Conversation {
   #shown = null; // the chat that is drawn
   #end = true; // the reader is at the end
@@ -59,7 +62,7 @@ export class Conversation {
     new ResizeObserver(() => this.#end && this.toEnd()).observe(this.scroll);
   }
 
-  focus() { if (matchMedia("(pointer: fine)").matches) this.input.focus(); }
+  focus() { if (!onTouch()) this.input.focus(); }
 
   /** Tells the model whether the reader sees the end of the conversation. */
   look() { this.model.reading(this.#end && document.visibilityState === "visible" && document.hasFocus()); }
@@ -123,7 +126,7 @@ export class Conversation {
     this.status.classList.toggle("typing", writers.length > 0);
     if (writers.length > 0) setText(this.status, chat.group ? this.#writers(writers) : "typing…");
     else if (chat.group) setText(this.status, this.#members(chat));
-    else setText(this.status, !p ? model.phone(chat.peer) : p.status === "offline" ? lastSeen(p.lastSeen) : p.status);
+    else setText(this.status, !p || !chat.threadId ? model.phone(chat.peer) : p.status === "offline" ? lastSeen(p.lastSeen) : p.status);
   }
 
   #writers(ids) {
@@ -135,8 +138,8 @@ export class Conversation {
     const { model } = this;
     if (!chat.members) return chat.total ? `${chat.total} members` : "";
     if (chat.total > 8) return `${chat.total} members`;
-    const names = chat.members.map((m) => (m.userId === model.me.userId ? "You" : (model.name(m.userId) || "…").split(" ")[0]));
-    return [...names.filter((n) => n !== "You"), "You"].join(", ");
+    const names = chat.members.filter((m) => m.userId !== model.me.userId).map((m) => (model.name(m.userId) || "…").split(" ")[0]);
+    return [...names.sort((a, b) => a.localeCompare(b)), "You"].join(", ");
   }
 
   #hello(chat) {
@@ -243,7 +246,7 @@ export class Conversation {
 
   #key(e) {
     if (e.key !== "Enter" || e.shiftKey || e.isComposing) return;
-    if (!matchMedia("(pointer: fine)").matches) return; // on a phone Enter is a new line, the button sends
+    if (onTouch()) return; // there Enter is a new line, and the button sends
     e.preventDefault();
     this.#send();
   }

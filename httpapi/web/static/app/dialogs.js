@@ -142,10 +142,9 @@ class Finder {
     this.isOn = isOn;
     this.hide = hide;
     this.input = el("input", { type: "text", inputmode: "search", placeholder: "Phone number or name", "aria-label": "Phone number or name", autocomplete: "off", oninput: () => this.draw() });
-    this.button = el("button", { type: "submit" }, "Find");
     this.list = el("ul", { class: "people" });
     this.note = el("p", { class: "hint", role: "status" });
-    this.element = el("div", { class: "finder" }, el("form", { class: "find", onsubmit: (e) => { e.preventDefault(); this.#find(); } }, this.input, this.button), this.note, this.list);
+    this.element = el("div", { class: "finder" }, el("form", { class: "find", onsubmit: (e) => { e.preventDefault(); this.#find(); } }, this.input, el("button", { type: "submit" }, "Find")), this.note, this.list);
     this.draw();
   }
 
@@ -160,20 +159,21 @@ class Finder {
       else this.note.textContent = only.length === 0 ? "Nobody you know by that name. Try the phone number." : "";
       return;
     }
-    const asked = ++this.#asked;
-    this.button.disabled = true;
+    const asked = ++this.#asked; // an answer that comes after another question, or a choice, is passed over
     this.note.textContent = "Looking…";
+    let note = "";
     try {
       const p = await this.model.api.find(phone);
       if (asked !== this.#asked) return;
       this.#found = p;
-      this.note.textContent = !p ? "Nobody is registered with that number." : p.userId === this.model.me.userId ? "That is you." : "";
       if (p) this.model.know(p);
+      else note = "Nobody is registered with that number.";
+      if (p?.userId === this.model.me.userId) note = "That is you.";
     } catch (err) {
-      this.note.textContent = err.message;
-    } finally {
-      this.button.disabled = false;
+      if (asked !== this.#asked) return;
+      note = err.message;
     }
+    this.note.textContent = note;
     this.draw();
   }
 
@@ -186,6 +186,7 @@ class Finder {
   }
 
   #take(p) {
+    this.#asked++;
     this.input.value = "";
     this.#found = null;
     this.note.textContent = "";

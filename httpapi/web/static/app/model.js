@@ -127,7 +127,7 @@ export class Model {
       chat.created = Date.parse(r.created_at) || at;
       if (r.last_message_preview && at >= (chat.last?.at ?? 0)) chat.last = { text: r.last_message_preview, at, senderId: r.last_sender_id };
       const head = r.seq ?? r.unread_count;
-      chat.readSeq = Math.max(chat.readSeq, r.read_seq ?? head - r.unread_count);
+      chat.readSeq = Math.max(chat.readSeq, r.read_seq ?? 0, head - r.unread_count); // who answered has read
       chat.head = Math.max(chat.head, head);
     }
     this.client.watch([...this.chats.values()].filter((c) => c.peer).slice(0, 500).map((c) => c.peer));
