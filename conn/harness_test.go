@@ -259,6 +259,10 @@ func (r *rig) dial() *peer {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	return r.wrap(c)
+}
+
+func (r *rig) wrap(c net.Conn) *peer {
 	p := &peer{t: r.t, Conn: c, r: bufio.NewReader(c)}
 	p.SetDeadline(time.Now().Add(60 * time.Second))
 	r.t.Cleanup(func() { c.Close() })
