@@ -94,11 +94,14 @@ func (l *Loop) Tick(t Ticker) { l.tick = t }
 // Do runs f on the loop's thread, soon. After Close it does nothing.
 func (l *Loop) Do(f func()) {
 	l.mu.Lock()
-	if !l.mu.closed {
-		l.mu.tasks = append(l.mu.tasks, f)
+	defer l.mu.Unlock()
+	if l.mu.closed {
+		return // and the doorbell's descriptor may be somebody else's
 	}
-	l.mu.Unlock()
-	l.ring()
+	l.mu.tasks = append(l.mu.tasks, f)
+	var one [8]byte
+	one[0] = 1
+	_, _ = unix.Write(l.bell, one[:]) // a full counter has rung already
 }
 
 // Call runs f on the loop's thread and waits for it. ok is false when the loop has been closed.
@@ -111,12 +114,6 @@ func (l *Loop) Call(f func()) (ok bool) {
 	case <-l.done:
 		return false
 	}
-}
-
-func (l *Loop) ring() {
-	var one [8]byte
-	one[0] = 1
-	_, _ = unix.Write(l.bell, one[:]) // a full counter has rung already
 }
 
 // Close resets all connections and ends the loop. It waits for the thread.

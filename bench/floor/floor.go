@@ -99,7 +99,7 @@ func newAnswers(c Config) answers {
 	return a
 }
 
-// messageFrame is a new_message whose frame has the size.
+// messageFrame is a new_message whose frame has the size. There are no frames of 128 and 129 bytes: they become 126 and 127.
 func messageFrame(size int) []byte {
 	payload := size - 2
 	if payload > 125 {

@@ -129,11 +129,12 @@ func (h *hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	close(c.out) // under the lock: nobody who holds it sends any more
 	h.mu.Unlock()
-	_ = conn.Close()
+	_ = conn.NetConn().SetWriteDeadline(time.Now().Add(hubTimeout)) // for what is queued still
 }
 
-// write sends what is queued, one frame a write.
+// write sends what is queued, one frame a write, and closes the connection at the end.
 func (c *hubConn) write() {
+	defer c.ws.Close() //nolint:errcheck // it is over either way
 	for m := range c.out {
 		var err error
 		if m.prepared != nil {

@@ -37,7 +37,7 @@ func NewSchedule(start int64, rate float64, duration int64, senders int, s Share
 		interval: whole * float64(s.Of),
 		order:    make([]int32, senders),
 	}
-	p.count = int(math.Floor((float64(duration) - whole*float64(s.Index)) / p.interval))
+	p.count = int(math.Ceil((float64(duration) - whole*float64(s.Index)) / p.interval))
 	p.count = max(p.count, 0)
 	for i := range p.order {
 		p.order[i] = int32(i)
