@@ -20,5 +20,11 @@
 // 2 cores of an AMD EPYC with Go 1.26, for a send_message of 240 bytes: sonic into typed fields 0.34 us
 // with nothing allocated but also no way to say which field is wrong and to still know ref; split into raw
 // values 0.40 us, nothing allocated; encoding/json 2.3 us, 10 allocations. Escaped strings are decoded in
-// place: what an escape means is never longer than the escape.
+// place: what an escape means is never longer than the escape. What sonic does not check in values that it
+// only splits off, escapes in the middle of long strings, is checked before. The first Decode of a process
+// takes some milliseconds, in which sonic compiles.
+//
+// Append is written by hand, since a struct tag cannot say "a UUID from 16 bytes" without allocating: 0.24 us
+// and nothing allocated for a new_message with 200 bytes of text, sonic.Marshal 0.42 us and 2 allocations from
+// strings that are ready, encoding/json 0.9 us; 64 KiB of text at 6 GB/s.
 package action

@@ -4,12 +4,12 @@
 // required; no type means access; no sid means the session that is hashed from user and issue time; unknown
 // claims and unknown header parameters are ignored, save crit, which may not be (RFC 7515, section 4.1.11).
 //
-// Tokens are made by golang-jwt and read by us: Verify is on the path of every connection, where jwt.Parser
-// takes 4.4 us and 38 allocations, with encoding/json and its maps, and this takes 1 us and one allocation,
-// the phone number (2 cores of an AMD EPYC, Go 1.26). The signature is crypto/hmac's work in both. What a
-// reader must not get wrong is asked first: three parts of strict base64url without padding or line breaks, an
-// alg of exactly HS256, a signature over exactly the bytes that are then read. The tests hold all that is
-// accepted against golang-jwt's parser.
+// Tokens are made by golang-jwt and read by us: Verify is on the path of every connection. In one run on 2
+// cores of an AMD EPYC with Go 1.26, jwt.Parser took 6.4 us and 61 allocations for a token (with encoding/json
+// and a map), and this 1.4 us and one allocation, the phone number. The signature is crypto/hmac's work in
+// both. What a reader must not get wrong is asked first: three parts of strict base64url without padding or
+// line breaks, an alg of exactly HS256, a signature over exactly the bytes that are then read. The tests hold
+// all that is accepted against golang-jwt's parser.
 //
 // No error tells anything of a token or of a secret.
 package token
