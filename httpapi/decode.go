@@ -64,9 +64,10 @@ func tooDeep(body []byte) bool {
 	for i := 0; i < len(body); i++ {
 		switch c := body[i]; {
 		case quoted:
-			if c == '\\' {
+			switch c {
+			case '\\':
 				i++
-			} else if c == '"' {
+			case '"':
 				quoted = false
 			}
 		case c == '"':

@@ -118,7 +118,7 @@ func (r *Request) fail(err error) {
 	var own Replier
 	if errors.As(err, &own) {
 		status, body := own.Reply()
-		if ref, ok := own.(refusal); ok && ref.after > 0 { //nolint:errorlint // own is what As found
+		if ref, ok := own.(refusal); ok && ref.after > 0 {
 			r.rc.Response.Header.Set("Retry-After", seconds(ref.after))
 		}
 		if p, ok := body.(Problem); ok {

@@ -38,7 +38,7 @@ func (s *service) verify(ctx context.Context, _ httpapi.Caller, in verifyIn) (se
 	if in.Language.Sent() {
 		u.Language = optionalLanguage(in.Language, &bad)
 	}
-	dev := in.device.name(&bad)
+	dev := in.name(&bad)
 	if err := bad.Err(); err != nil {
 		return none, err
 	}
@@ -177,7 +177,7 @@ func (s *service) login(ctx context.Context, c httpapi.Caller, in loginIn) (sess
 		return none, proto.BadField("phone_number", "Invalid phone number format")
 	}
 	var bad httpapi.FieldErrors
-	dev := in.device.name(&bad)
+	dev := in.name(&bad)
 	if err := bad.Err(); err != nil {
 		return none, err
 	}
@@ -260,6 +260,6 @@ func (s *service) newAccount(in registerIn) (u store.User, dev string, err error
 			bad.Add("additional_languages", in.Languages, err.Error())
 		}
 	}
-	dev = in.device.name(&bad)
+	dev = in.name(&bad)
 	return u, dev, bad.Err()
 }

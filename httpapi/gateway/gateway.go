@@ -18,6 +18,7 @@ type Config struct {
 	// Pages answers GET on PagePaths ("/" among them); web.Handler and web.Paths do. Both may be absent.
 	Pages     fasthttp.RequestHandler
 	PagePaths []string
+	Version   string // of the server, for GET /openapi.json
 	Started   time.Time
 	Now       func() time.Time
 }
@@ -61,15 +62,19 @@ func New(cfg Config) (httpapi.Service, error) {
 		})
 	}
 	byName := map[string]httpapi.Service{}
+	var public []httpapi.Service // as they are mounted here
 	for _, s := range cfg.Services {
 		byName[s.Name] = s
+		here := httpapi.Service{Name: s.Name}
 		for _, rt := range s.Routes {
 			for _, path := range rt.Gateway {
 				mounted := rt
 				mounted.Path, mounted.Gateway = path, nil
-				g.Routes = append(g.Routes, mounted)
+				here.Routes = append(here.Routes, mounted)
 			}
 		}
+		public = append(public, here)
+		g.Routes = append(g.Routes, here.Routes...)
 	}
 	for _, p := range prefixes() {
 		if s, ok := byName[p.service]; ok {
@@ -78,6 +83,13 @@ func New(cfg Config) (httpapi.Service, error) {
 			})
 		}
 	}
+	described := httpapi.OpenAPI(cfg.Version, public)
+	g.Routes = append(g.Routes, httpapi.Route{
+		Method: "GET", Path: "/openapi.json", Unlimited: true, Handle: httpapi.Raw(func(r *httpapi.Request) error {
+			r.Reply(200, described)
+			return nil
+		}),
+	})
 	return g, nil
 }
 

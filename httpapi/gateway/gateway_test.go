@@ -86,6 +86,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/api/media/a/b/c", 501, "success", false},
 		{"DELETE", "/api/media", 501, "success", false},
 		{"POST", "/api/v1/media/upload", 501, "success", false},
+		{"GET", "/openapi.json", 200, "openapi", "3.1.0"},
 		{"GET", "/api/auth/health", 404, "error", "Endpoint not found"}, // auth does not run here
 	} {
 		if status, body := do(c.method, c.path); status != c.status || body[c.key] != c.want {
