@@ -64,6 +64,7 @@ func (g *fakeGate) Check(tok []byte) (token.Claims, error) {
 // fakeRules is all rules; a nil function does nothing.
 type fakeRules struct {
 	sink     *Server
+	table    Table // instead of the channels
 	gate     fakeGate
 	attached chan router.Caller
 	detached chan router.Caller
@@ -97,7 +98,13 @@ func (f *fakeRules) call(what string, c router.Caller, r *proto.Request) {
 	}
 }
 
-func (f *fakeRules) rules() Rules { return Rules{Gate: &f.gate, Table: f, Chat: f, Presence: f} }
+func (f *fakeRules) rules() Rules {
+	r := Rules{Gate: &f.gate, Table: f, Chat: f, Presence: f}
+	if f.table != nil {
+		r.Table = f.table
+	}
+	return r
+}
 
 // echo answers every send at once, with its own content as a message of thread 1.
 func (f *fakeRules) echo(c router.Caller, r *proto.Request) {
