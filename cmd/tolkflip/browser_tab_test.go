@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
-	"github.com/chromedp/chromedp/kb"
 )
 
 // patience is how long a page may take to show what it must before the test gives up on it. It decides
@@ -151,7 +151,19 @@ func (p *tab) openChat(title string) {
 func (p *tab) say(text string) {
 	p.t.Helper()
 	p.write("textarea", text)
-	p.keys("textarea", kb.Enter)
+	p.enter()
+}
+
+// enter presses the Enter key as a keyboard does. kb.Enter would type a new line as well, whatever the
+// page makes of the key.
+func (p *tab) enter() {
+	p.t.Helper()
+	for _, kind := range []input.DispatchKeyEventType{input.DispatchKeyEventTypeRawKeyDown, input.DispatchKeyEventTypeKeyUp} {
+		key := input.DispatchKeyEventParams{Type: kind, Key: "Enter", Code: "Enter", WindowsVirtualKeyCode: 13, NativeVirtualKeyCode: 13}
+		if _, err := chromedp.Call(p.ctx, input.DispatchKeyEvent, key); err != nil {
+			p.t.Fatalf("%s: %v", p.name, err)
+		}
+	}
 }
 
 // sees waits until the open conversation shows exactly these messages, in this order.

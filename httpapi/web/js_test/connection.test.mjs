@@ -30,7 +30,7 @@ test("authenticates on open and asks for the heads of all threads", async () => 
   w.client.connect();
   assert.equal(w.socket.url, "ws://test/ws");
   w.socket.open();
-  assert.deepEqual(w.socket.sent, [{ action: "authenticate", token: "token-1", resume: { threads: { [T]: 41 }, all: true } }]);
+  assert.deepEqual(w.socket.sent, [{ action: "authenticate", ref: 0, token: "token-1", resume: { threads: { [T]: 41 }, all: true } }]);
   await w.accept();
   assert.equal(w.client.state, "online");
   assert.deepEqual(w.of("state").map((e) => e.state), ["connecting", "online"]);

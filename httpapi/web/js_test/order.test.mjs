@@ -136,7 +136,7 @@ test("a heal that fails is tried again with back-off, and ends", async (t) => {
   await t.test("no longer a member", async () => {
     const w = await World.online({}, head(4));
     w.socket.say(message(7));
-    w.socket.say({ type: "error", ref: w.socket.last("resume").ref, code: "forbidden", message: "no" });
+    w.socket.say({ type: "resumed", ref: w.socket.last("resume").ref, threads: {} });
     await settled();
     assert.deepEqual(w.of("gap").map(({ from, to }) => [from, to]), [[5, 6]]);
   });
@@ -155,6 +155,56 @@ test("a heal that a lost connection cuts off goes on by the next one's resume", 
   assert.deepEqual(w.seqs(), [5, 6, 7, 8]);
   assert.deepEqual(w.of("gap"), []);
   assert.equal(w.socket.actions("resume").length, 0, "the authenticate's resume was enough");
+});
+
+test("one resume at a time carries all that is missing", async () => {
+  const w = await World.online({}, { [T]: { head: 4, complete: false }, [U]: { head: 1, complete: false } });
+  w.socket.say(message(7));
+  w.socket.say(message(3, { threadId: U }));
+  assert.equal(w.socket.actions("resume").length, 1, "the server refuses a second one");
+  w.socket.say({ type: "error", ref: w.socket.last("resume").ref, code: "busy", message: "later" });
+  await w.clock.pass(1_000);
+  const { ref, threads } = w.socket.last("resume");
+  assert.deepEqual(threads, { [T]: 4, [U]: 1 });
+  for (const seq of [5, 6, 7]) w.socket.say(message(seq));
+  for (const seq of [2, 3]) w.socket.say(message(seq, { threadId: U }));
+  w.socket.say({ type: "resumed", ref, threads: { [T]: { head: 7, seq: 7, complete: true }, [U]: { head: 3, seq: 3, complete: true } } });
+  await settled();
+  assert.deepEqual([w.seqs(T), w.seqs(U)], [[5, 6, 7], [2, 3]]);
+  assert.equal(w.socket.actions("resume").length, 2);
+});
+
+test("a busy server is asked until it is not, and nothing is given up", async () => {
+  const w = await World.online({}, head(4));
+  w.socket.say(message(7));
+  for (let i = 1; i <= 8; i++) {
+    assert.equal(w.socket.actions("resume").length, i);
+    w.socket.say({ type: "error", ref: w.socket.last("resume").ref, code: "busy", message: "later" });
+    for (let j = 0; j < 6; j++) { w.socket.say({ type: "pong" }); await w.clock.pass(2_500); }
+  }
+  assert.deepEqual(w.of("gap"), []);
+});
+
+test("a gap during the first resume waits for its end", async () => {
+  const w = new World();
+  w.client.connect();
+  w.socket.open();
+  w.socket.say({ type: "authenticated", userId: ME });
+  w.socket.say(message(1));
+  w.socket.say(message(3));
+  assert.equal(w.socket.actions("resume").length, 0);
+  w.socket.say({ type: "resumed", threads: { [T]: { head: 3, complete: false } } });
+  assert.deepEqual(w.socket.last("resume").threads, { [T]: 1 });
+});
+
+test("a refused resume of authenticate is asked for again", async () => {
+  const w = new World({ threads: { [T]: 4 } });
+  w.client.connect();
+  w.socket.open();
+  w.socket.say({ type: "authenticated", ref: 0, userId: ME });
+  w.socket.say({ type: "error", ref: 0, code: "busy", message: "later" });
+  assert.deepEqual(w.socket.last("resume").threads, { [T]: 4 });
+  assert.deepEqual(w.of("error"), []);
 });
 
 test("threads that came up while away are fetched from their start", async () => {

@@ -1,6 +1,7 @@
 // The page: signed out it is the way in, signed in it is the list and one conversation.
 
 import { Api, Identity, tidyPhone } from "/app/api.js";
+import { Banner } from "/app/banner.js";
 import { Conversation } from "/app/conversation.js";
 import { el, toast } from "/app/dom.js";
 import { Model } from "/app/model.js";
@@ -47,7 +48,8 @@ class Page {
     this.model = model;
     this.sidebar = new Sidebar(model, { open: (c) => this.#open(c), leave: () => this.onleave() });
     this.conversation = new Conversation(model, { back: () => history.back(), gone: () => this.#show() });
-    this.frame = el("div", { class: "frame" }, this.sidebar.element, this.conversation.element);
+    this.banner = new Banner(model);
+    this.frame = el("div", { class: "frame" }, this.banner.element, this.sidebar.element, this.conversation.element);
   }
 
   async begin() {
@@ -72,6 +74,7 @@ class Page {
   end() {
     this.#ended.abort();
     this.model.onchange = () => {};
+    this.banner.end();
     this.model.stop();
     history.replaceState(null, "", "/");
   }
@@ -121,6 +124,7 @@ class Page {
 
   #render() {
     this.frame.classList.toggle("in-chat", this.model.active !== null);
+    this.banner.render();
     this.sidebar.render();
     this.conversation.render();
     const n = this.model.unread;

@@ -219,7 +219,7 @@ export class TolkflipClient {
   // Connection ------------------------------------------------------------------------------------
 
   #open() {
-    const conn = { socket: null, online: false, timers: new Set(), asks: new Map(), named: new Set(), since: 0, heard: 0, frames: 0 };
+    const conn = { socket: null, online: false, timers: new Set(), asks: new Map(), named: new Set(), missing: new Set(), resuming: true, since: 0, heard: 0, frames: 0 };
     this.#conn = conn;
     this.#become("connecting", {});
     this.#later(conn, LIMITS.connect, () => conn.online || this.#gone(conn, 1006));
@@ -234,10 +234,10 @@ export class TolkflipClient {
     const known = [...this.#threads.values()].slice(0, LIMITS.resume);
     for (const t of known) {
       t.healing = true;
-      conn.named.add(t.id);
+      conn.named.add(t);
     }
     const threads = Object.fromEntries(known.map((t) => [t.id, t.last]));
-    this.#transmit({ action: "authenticate", token: this.#token, resume: { threads, all: true } });
+    this.#transmit({ action: "authenticate", ref: 0, token: this.#token, resume: { threads, all: true } });
   }
 
   #hangUp(code) {
@@ -375,7 +375,7 @@ export class TolkflipClient {
       case "message_sent": return this.#acked(f);
       case "message_error": return this.#refusedSend(f);
       case "new_message": return this.#accept(withoutType(f));
-      case "resumed": this.#resumed(conn, f, asked); return asked?.resolve(f);
+      case "resumed": return asked ? asked.resolve(f) : this.#resumed(conn, f);
       case "history": return asked?.resolve(f);
       case "delivered": return this.#emit("delivered", f);
       case "read_receipt": return this.#emit("read", { ...f, userId: f.readBy });
@@ -384,7 +384,8 @@ export class TolkflipClient {
         if (this.#watched.has(f.userId)) this.#presence.set(f.userId, { status: f.status, lastSeen: f.lastSeen });
         return this.#emit("presence", f);
       case "pong": conn.pinged?.(); conn.pinged = null; return;
-      case "error": return asked ? asked.reject(Object.assign(new Error(f.message ?? f.code), { code: f.code })) : this.#emit("error", f);
+      case "error": if (f.ref === 0) return this.#unresumed(conn);
+        return asked ? asked.reject(Object.assign(new Error(f.message ?? f.code), { code: f.code })) : this.#emit("error", f);
     }
   }
 
@@ -419,7 +420,7 @@ export class TolkflipClient {
   // Order within a thread -------------------------------------------------------------------------
 
   #learn(id, last) {
-    const t = { id, last, head: last, healing: false, pending: new Map() };
+    const t = { id, last, head: last, healing: false, tried: -1, fruitless: 0, pending: new Map() };
     this.#threads.set(id, t);
     return t;
   }
@@ -462,30 +463,52 @@ export class TolkflipClient {
     for (const seq of t.pending.keys()) if (seq <= t.last) t.pending.delete(seq);
   }
 
-  /** Fetches what is missing up to t.head: by resume, and where that stops early, by pages of history. */
-  async #heal(t, paged = false) {
+  /** Fetches what is missing up to t.head. */
+  #heal(t) {
     const conn = this.#conn;
-    if (t.healing || !conn?.online) return;
+    if (t.healing || t.last >= t.head || !conn?.online) return;
     t.healing = true;
-    for (let tries = 0; t.last < t.head; ) {
+    conn.missing.add(t);
+    this.#resume(conn);
+  }
+
+  /** The server takes one resume of a connection at a time: all threads that miss something share it. */
+  async #resume(conn) {
+    if (conn.resuming) return;
+    conn.resuming = true;
+    for (let tries = 0; conn.missing.size > 0; ) {
       if (tries > 0) await this.#sleep(conn, backoff(0, tries, this.#random));
-      const start = t.last;
-      let better = false; // resume said that pages are the way
-      let final = t.head - t.last > this.#catchUp;
+      const batch = [...conn.missing].slice(0, LIMITS.resume);
       try {
-        if (!final && paged) await this.#page(t);
-        else if (!final) {
-          const { threads = {} } = await this.#ask({ action: "resume", threads: { [t.id]: t.last } });
-          better = paged = threads[t.id]?.complete === false;
+        const { threads = {} } = await this.#ask({ action: "resume", threads: Object.fromEntries(batch.map((t) => [t.id, t.last])) });
+        tries = 0;
+        for (const t of batch) {
+          conn.missing.delete(t);
+          this.#healed(conn, t, threads[t.id]);
         }
-      } catch (e) {
-        final = e.code === "forbidden" || e.code === "not_found";
+      } catch {
+        if (this.#conn !== conn) return;
+        tries++;
       }
-      if (this.#conn !== conn) return;
-      tries = better || t.last > start ? 0 : tries + 1;
-      if (t.last < t.head && (final || tries > 4)) this.#skip(t);
     }
+    conn.resuming = false;
+  }
+
+  /** What a resume came to for one thread; where it stopped early, pages of history bring the rest. */
+  async #healed(conn, t, state) {
+    const start = t.tried;
+    t.tried = t.last;
+    const far = t.head - t.last > this.#catchUp;
+    if (t.last < t.head && (far || !state)) this.#skip(t); // too much, or not ours to read any more
+    else if (t.last < t.head && state.complete === false) {
+      await this.#page(t).catch(() => {});
+      if (this.#conn !== conn) return;
+    }
+    t.fruitless = t.last > start ? 0 : t.fruitless + 1;
+    if (t.last < t.head && t.fruitless > 4) this.#skip(t);
+    if (t.last < t.head && t.fruitless > 0) await this.#sleep(conn, backoff(0, t.fruitless, this.#random));
     t.healing = false;
+    this.#heal(t);
   }
 
   async #page(t) {
@@ -507,7 +530,8 @@ export class TolkflipClient {
     this.#drain(t);
   }
 
-  #resumed(conn, { threads = {} }, asked) {
+  /** The end of the resume that came with authenticate. */
+  #resumed(conn, { threads = {} }) {
     for (const [id, { head, complete }] of Object.entries(threads)) {
       let t = this.#threads.get(id);
       if (!t) { // at the first connection the past is history; later, all of it is news
@@ -515,15 +539,24 @@ export class TolkflipClient {
         this.#emit("thread", { threadId: id, head });
       }
       t.head = Math.max(t.head, head);
-      if (asked) continue; // its heal goes on
-      if (conn.named.has(id)) t.healing = false;
-      this.#heal(t, conn.named.has(id) && !complete);
+      if (conn.named.delete(t)) this.#healed(conn, t, { complete });
+      else if (t.head - t.last > this.#catchUp) this.#skip(t);
+      else this.#heal(t);
     }
-    if (asked) return;
-    for (const id of conn.named) if (!(id in threads) && this.#threads.has(id)) this.#threads.get(id).healing = false;
+    for (const t of conn.named) t.healing = false;
     conn.named.clear();
+    conn.resuming = false;
+    this.#resume(conn);
     this.#greeted = true;
     this.#emit("resumed", { threads });
+  }
+
+  /** The resume that came with authenticate was refused: it is asked for again by itself. */
+  #unresumed(conn) {
+    for (const t of conn.named) conn.missing.add(t);
+    conn.named.clear();
+    conn.resuming = false;
+    this.#resume(conn);
   }
 
   // Outbox ----------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ export class Conversation {
     this.back = back;
     this.gone = gone;
     this.welcome = el("div", { class: "welcome" }, icon("logo", 96), el("h2", {}, "Tolkflip"), el("p", {}, "Pick a conversation, or find somebody by phone number."),
-      el("p", { class: "keys" }, el("kbd", {}, "Ctrl"), "+", el("kbd", {}, "K"), " searches, ", el("kbd", {}, "Enter"), " sends, ", el("kbd", {}, "Shift"), "+", el("kbd", {}, "Enter"), " makes a new line."));
+      el("p", { class: "keys" }, el("kbd", {}, navigator.platform.startsWith("Mac") ? "\u2318" : "Ctrl"), "+", el("kbd", {}, "K"), " searches, ", el("kbd", {}, "Enter"), " sends, ", el("kbd", {}, "Shift"), "+", el("kbd", {}, "Enter"), " makes a new line."));
     this.face = avatar("", "");
     this.dot = el("span", { class: "dot", hidden: true });
     this.title = el("h2", {});
@@ -76,6 +76,7 @@ export class Conversation {
     this.#head(chat);
     show(this.spinner, Boolean(chat.loading));
     this.#hello(chat);
+    this.rows.setAttribute("aria-busy", String(Boolean(chat.loading))); // the past is not read aloud as news
     const before = this.scroll.scrollHeight;
     const top = this.scroll.scrollTop;
     const first = this.rows.firstChild;
@@ -121,10 +122,11 @@ export class Conversation {
     setAvatar(this.face, chat.peer ?? chat.key, title);
     show(this.info, chat.group);
     const p = chat.peer && model.presence(chat.peer);
-    show(this.dot, p?.status === "online");
+    show(this.dot, p?.status === "online" && model.connected);
     const writers = [...chat.typing];
     this.status.classList.toggle("typing", writers.length > 0);
-    if (writers.length > 0) setText(this.status, chat.group ? this.#writers(writers) : "typing…");
+    if (!model.connected) setText(this.status, "waiting for the connection…");
+    else if (writers.length > 0) setText(this.status, chat.group ? this.#writers(writers) : "typing…");
     else if (chat.group) setText(this.status, this.#members(chat));
     else setText(this.status, !p || !chat.threadId ? model.phone(chat.peer) : p.status === "offline" ? lastSeen(p.lastSeen) : p.status);
   }

@@ -63,27 +63,28 @@ export function groupInfo(model, chat, gone) {
   const isMember = (id) => chat.members?.some((m) => m.userId === id) ?? false;
   const finder = new Finder(model, (p) => attempt(() => model.addMember(chat, p.userId)), { hide: (id) => isMember(id) });
   show(finder.element, false);
+  let drawn = "";
   const draw = () => {
+    const now = JSON.stringify([chat.members, chat.total, chat.members?.map((m) => model.name(m.userId))]);
+    if (now === drawn) return;
+    drawn = now;
     const mine = chat.members?.find((m) => m.userId === model.me.userId);
     list.replaceChildren(...(chat.members ?? []).map((m) => {
       const me = m.userId === model.me.userId;
       const name = model.name(m.userId) || "…";
       return el("li", { class: "person" }, avatar(m.userId, name), el("span", { class: "name" }, me ? `${name} (you)` : name),
         m.admin && el("span", { class: "role" }, "admin"),
-        mine?.admin && !me && el("button", { type: "button", class: "quiet", onclick: () => attempt(() => model.removeMember(chat, m.userId)) }, "Remove"));
+        mine?.admin && !me && sure("quiet", ["Remove"], () => attempt(() => model.removeMember(chat, m.userId))));
     }));
     if (chat.total > (chat.members?.length ?? 0)) list.append(el("li", { class: "more" }, `and ${chat.total - (chat.members?.length ?? 0)} more`));
     finder.draw();
   };
   const add = el("button", { type: "button", class: "row-button", onclick: () => { show(finder.element, true); finder.focus(); } }, icon("add"), "Add somebody");
-  const leave = el("button", {
-    type: "button", class: "row-button danger",
-    onclick: () => attempt(async () => {
-      await model.removeMember(chat, model.me.userId);
-      box.close();
-      gone();
-    }),
-  }, icon("out"), "Leave the group");
+  const leave = sure("row-button danger", [icon("out"), "Leave the group"], () => attempt(async () => {
+    await model.removeMember(chat, model.me.userId);
+    box.close();
+    gone();
+  }));
   const box = dialog(model.title(chat), list, problem, add, finder.element, leave);
   draw();
   model.loadMembers(chat).then(draw);
@@ -119,6 +120,20 @@ export function you(model, { leave, changed }) {
     el("label", { class: "check" }, keep, " Stay signed in on this device"),
     el("a", { class: "row-button", href: "/#new", target: "_blank", rel: "noopener" }, icon("tab"), "Open a tab as somebody else"),
     el("button", { type: "button", class: "row-button danger", onclick: (e) => { e.target.closest("dialog").close(); leave(); } }, icon("out"), "Sign out"));
+}
+
+/** A button for what cannot be taken back: the first press asks, the second one does it. */
+function sure(kind, content, f) {
+  const button = el("button", {
+    type: "button", class: kind,
+    onclick: () => {
+      if (button.dataset.asked) return f();
+      button.dataset.asked = "yes";
+      button.replaceChildren("Sure? Press again");
+      setTimeout(() => { delete button.dataset.asked; button.replaceChildren(...content); }, 4_000);
+    },
+  }, content);
+  return button;
 }
 
 async function copy(field) {

@@ -12,6 +12,7 @@ export class Model {
   chats = new Map(); // key → Chat
   active = null;
   connection = { state: "idle" };
+  ready = false; // the list was fetched, or could not be
   onchange = () => {};
   onnotice = () => {}; // a text for the reader
   onsignout = () => {};
@@ -40,10 +41,13 @@ export class Model {
     this.client.connect();
     await Promise.all([this.list(), this.#contacts()]);
     for (const body of this.client.unsent()) this.#wait(this.#chatFor(body), body);
+    this.ready = true;
     this.change();
   }
 
   stop() { this.client.close(); }
+
+  get connected() { return this.connection.state === "online"; }
 
   change() {
     if (this.#changed) return;

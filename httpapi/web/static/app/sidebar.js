@@ -1,23 +1,17 @@
-// The left pane: who we are, the connection, and the list of conversations.
+// The left pane: who we are, and the list of conversations.
 
 import { avatar, el, icon, iconButton, reconcile, setAvatar, setText, show } from "/app/dom.js";
 import { newChat, newGroup, you } from "/app/dialogs.js";
 import { fullTime, listTime } from "/app/time.js";
 import { tick } from "/app/conversation.js";
 
-const PATIENCE = 1_500; // ms without a connection before we speak of it
-
 export class Sidebar {
-  #since = 0;
-  #timer = null;
-
   constructor(model, { open, leave }) {
     this.model = model;
     this.open = open;
     const { me } = model;
     this.picture = avatar(me.userId, me.name);
     this.name = el("span", { class: "my-name" }, me.name);
-    this.banner = el("div", { class: "banner", role: "status", hidden: true });
     this.filter = el("input", {
       type: "search", placeholder: "Search", "aria-label": "Search conversations", autocomplete: "off",
       oninput: () => this.render(),
@@ -26,14 +20,15 @@ export class Sidebar {
     this.list = el("ul", { class: "chats", onkeydown: (e) => this.#arrows(e) });
     this.empty = el("div", { class: "empty" },
       el("p", {}, "No conversations yet."),
-      el("button", { type: "button", class: "primary", onclick: () => newChat(model, open) }, "Find somebody"));
+      el("button", { type: "button", class: "primary", onclick: () => newChat(model, open) }, "Find somebody"),
+      el("p", { class: "hint" }, "Alone here? ", el("a", { href: "/#new", target: "_blank", rel: "noopener" }, "Open another tab"),
+        ", register there with another number, and write to yourself."));
     this.nothing = el("p", { class: "nothing" }, "Nothing found.");
     this.element = el("aside", { class: "side", "aria-label": "Conversations" },
       el("header", { class: "bar" },
         el("button", { type: "button", class: "me", "aria-label": "You and this tab", title: "You and this tab", onclick: () => you(model, { leave, changed: () => this.render() }) }, this.picture, this.name),
         iconButton("group", "New group", () => newGroup(model, open)),
         iconButton("compose", "New conversation", () => newChat(model, open))),
-      this.banner,
       el("div", { class: "search" }, icon("search", 18), this.filter),
       el("nav", { class: "scroll", "aria-label": "Conversations" }, this.list, this.empty, this.nothing));
   }
@@ -49,12 +44,11 @@ export class Sidebar {
     const { model } = this;
     setText(this.name, model.me.name);
     setAvatar(this.picture, model.me.userId, model.me.name);
-    this.#connection();
     const all = model.ordered();
     const words = this.filter.value.trim().toLowerCase();
     const list = words ? all.filter((c) => model.title(c).toLowerCase().includes(words) || model.phone(c.peer).includes(words)) : all;
     reconcile(this.list, list, (c) => c.key, (c) => this.#make(c), (e, c) => e.update(c));
-    show(this.empty, all.length === 0);
+    show(this.empty, model.ready && all.length === 0);
     show(this.nothing, all.length > 0 && list.length === 0);
   }
 
@@ -76,7 +70,7 @@ export class Sidebar {
       const title = model.title(c);
       setText(name, title || "…");
       if (title) setAvatar(face, c.peer ?? c.key, title);
-      const online = c.peer && model.presence(c.peer)?.status === "online";
+      const online = c.peer && model.presence(c.peer)?.status === "online" && model.connected;
       show(dot, online);
       const at = c.at;
       setText(time, at ? listTime(at) : "");
@@ -112,34 +106,6 @@ export class Sidebar {
     const who = c.group && c.last?.senderId ? (own ? "You: " : `${(model.name(c.last.senderId) || "…").split(" ")[0]}: `) : "";
     setText(text, c.last ? who + c.last.text : c.group ? "Nothing written yet" : "");
     tick(ticks, own && c.newest > 0 && c.newest === c.head ? c.status(c.newest) : null);
-  }
-
-  #connection() {
-    const { state, retryAt, code } = this.model.connection;
-    clearTimeout(this.#timer);
-    if (state === "online" || state === "idle") {
-      this.#since = 0;
-      return show(this.banner, false);
-    }
-    const now = Date.now();
-    this.#since ||= now;
-    const after = (ms) => { this.#timer = setTimeout(() => this.#connection(), ms); };
-    if (state !== "closed" && now - this.#since < PATIENCE) return after(PATIENCE - (now - this.#since));
-    let text = "Connecting…";
-    if (state === "closed") text = code ? `The server ended this connection (${code}).` : "Not connected.";
-    else if (!navigator.onLine) text = "You are offline. What you write is sent later.";
-    else if (state === "waiting") {
-      const seconds = Math.max(1, Math.ceil((retryAt - now) / 1_000));
-      text = seconds > 3 ? `No connection. Next try in ${seconds} s.` : "No connection. Trying again…";
-      after(1_000);
-    }
-    if (this.banner.dataset.state !== state) {
-      this.banner.dataset.state = state;
-      const again = state === "closed" ? () => this.model.client.connect() : () => this.model.client.wake();
-      this.banner.replaceChildren(el("span", {}), state === "connecting" ? "" : el("button", { type: "button", onclick: again }, "Try now"));
-    }
-    setText(this.banner.firstChild, text);
-    show(this.banner, true);
   }
 
   #arrows(e) {
