@@ -18,14 +18,19 @@ func Phone(text, region string) (e164 string, ok bool) {
 	}
 	if !international && region != "" {
 		if n, err := phonenumbers.Parse(digits, region); err == nil && phonenumbers.IsPossibleNumber(n) {
-			return canonical(phonenumbers.Format(n, phonenumbers.E164)), true
+			if f := phonenumbers.Format(n, phonenumbers.E164); isE164(f) {
+				return canonical(f), true
+			}
 		}
 	}
-	if len(digits) < 7 || len(digits) > 15 || digits[0] == '0' {
+	if !isE164("+" + digits) {
 		return "", false
 	}
 	return canonical("+" + digits), true
 }
+
+// isE164 judges the length and the first digit of a plus and digits.
+func isE164(text string) bool { return len(text) >= 8 && len(text) <= 16 && text[1] != '0' }
 
 // canonical drops what is not dialled after a country code: +44 (0)20 … is +44 20 …. It goes on until
 // nothing more is dropped, so that a number has one form however often it is normalised.
@@ -36,7 +41,7 @@ func canonical(e164 string) string {
 			return e164
 		}
 		f := phonenumbers.Format(n, phonenumbers.E164)
-		if f == e164 || len(f) < 8 || len(f) > 16 {
+		if f == e164 || !isE164(f) {
 			return e164
 		}
 		e164 = f

@@ -48,6 +48,7 @@ func TestPhone(t *testing.T) {
 		// What is no number.
 		{"", "", ""},
 		{"abc", "", ""},
+		{"11", "DE", ""}, // possible there, but only within a town
 		{"123", "", ""},
 		{"+1", "", ""},
 		{"+", "", ""},
