@@ -24,6 +24,7 @@ func (s *server) actOnUser(ctx context.Context, do, who string) (string, error) 
 		if _, err := s.stores.users.Update(ctx, u, store.UserPatch{Blocked: &blocked}); err != nil {
 			return "", err
 		}
+		s.chat.UserChanged(u)
 	}
 	if do == "unblock" {
 		return fmt.Sprintf("user %s may log in again", u), nil

@@ -51,6 +51,8 @@ type Config struct {
 
 	PrintConfig bool `help:"Print all settings and where each comes from, secrets masked, and stop."`
 	CompatEnv   bool `help:"Also read the variables of the Node.js backend: JWT_SECRET, ALLOWED_ORIGINS, TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_PHONE_NUMBER."`
+
+	freeBytes func() (free, total uint64, err error) `kong:"-"` // of the store's disk, for tests; nil asks the system
 }
 
 // complete fills what depends on other settings and checks all of them. Errors name the flag.

@@ -54,7 +54,7 @@ func openStores(cfg Config, log *slog.Logger, reg prometheus.Registerer, fatal f
 	switch scheme {
 	case "pebble":
 		c := pebble.Default()
-		c.Dir, c.Fatal = dir, fatal
+		c.Dir, c.Fatal, c.FreeBytes = dir, fatal, cfg.freeBytes
 		p, err := pebble.Open(c, log.With("part", "store"), reg)
 		var held *pebble.ErrInUse
 		if errors.As(err, &held) {
