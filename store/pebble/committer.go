@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -21,9 +22,11 @@ type committer struct {
 	ended chan struct{} // the syncer has ended, after the committer
 
 	// Owned by the committer's goroutine.
-	rest    []queued // taken, not yet in a group
-	taken   []queued // all that rest is a part of
-	lagging uint64   // number of the last lagging row
+	applied time.Time   // when the last batch was
+	pause   *time.Timer // stopped and drained
+	rest    []queued    // taken, not yet in a group
+	taken   []queued    // all that rest is a part of
+	lagging uint64      // number of the last lagging row
 	key     [messageKeyLen]byte
 	found   []byte // the value that an id look-up found
 	first   store.Message
@@ -45,6 +48,8 @@ func newCommitter(s *Store, index int) (*committer, error) {
 		empty: make(chan *group, s.cfg.Inflight),
 		ended: make(chan struct{}),
 	}
+	c.pause = time.NewTimer(time.Hour)
+	c.pause.Stop()
 	for range s.cfg.Inflight {
 		c.empty <- newGroup(s.db)
 	}
@@ -87,18 +92,34 @@ func (c *committer) commit() {
 			return
 		}
 		if len(c.rest) == 0 {
-			clear(c.taken)
-			taken, ok := c.queue.take(c.taken[:0], c.s.dead)
-			if !ok {
+			if !c.queue.wait(c.s.dead) || !c.pace() {
 				return
 			}
-			c.taken, c.rest = taken, taken
+			clear(c.taken)
+			c.taken = c.queue.take(c.taken[:0])
+			c.rest = c.taken
 		}
 		if err := c.fill(g); err != nil {
 			c.s.fail(err)
 			return
 		}
 		c.full <- g // never blocks: there are no more groups than it holds
+	}
+}
+
+// pace waits until the last batch is Pace old, unless much waits already: each batch costs a sync, whose
+// price the messages of the batch share. It reports false when the store has failed.
+func (c *committer) pace() bool {
+	left := c.s.cfg.Pace - time.Since(c.applied)
+	if left <= 0 || c.queue.entries() >= c.s.cfg.GroupMessages/4 {
+		return true
+	}
+	c.pause.Reset(left)
+	select {
+	case <-c.pause.C:
+		return true
+	case <-c.s.dead:
+		return false
 	}
 }
 
@@ -260,6 +281,7 @@ func (c *committer) apply(g *group) error {
 	if g.batch.Empty() {
 		return nil
 	}
+	c.applied = time.Now()
 	if c.s.cfg.faults.noSync {
 		return c.s.db.Apply(g.batch, pebble.NoSync)
 	}

@@ -3,6 +3,7 @@ package pebble
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -20,12 +21,13 @@ type Config struct {
 	Threads       int   // threads whose head is kept in memory
 	Cursors       int   // cursors kept in memory
 
-	Committers    int // goroutines that write the log; a thread belongs to one of them
-	Inflight      int // groups of a committer that are written and not yet synced, at most
-	QueueItems    int // messages that wait for a committer; beyond, ErrBusy
-	QueueBytes    int // the same in bytes
-	GroupMessages int // messages in one write, at most
-	GroupBytes    int // the same in bytes; a single larger message is a group of its own
+	Committers    int           // goroutines that write the log; a thread belongs to one of them
+	Inflight      int           // groups of a committer that are written and not yet synced, at most
+	Pace          time.Duration // least time between two batches of a committer; a lone message does not wait
+	QueueItems    int           // messages that wait for a committer; beyond, ErrBusy
+	QueueBytes    int           // the same in bytes
+	GroupMessages int           // messages in one write, at most
+	GroupBytes    int           // the same in bytes; a single larger message is a group of its own
 
 	RecencyEvery time.Duration // how far the order of ByUser may lag the log
 	CursorsEvery time.Duration // how much movement of cursors a crash may lose
@@ -68,8 +70,9 @@ func Default() Config {
 		Threads:       64 << 10,
 		Cursors:       64 << 10,
 
-		Committers:    2,
+		Committers:    min(8, max(1, runtime.GOMAXPROCS(0)/4)),
 		Inflight:      2,
+		Pace:          500 * time.Microsecond,
 		QueueItems:    16 << 10,
 		QueueBytes:    8 << 20,
 		GroupMessages: 512,
@@ -109,6 +112,9 @@ func (c Config) Validate() error {
 	}
 	if c.GroupMessages > maxGroup {
 		return fmt.Errorf("pebble: GroupMessages must be at most %d", maxGroup)
+	}
+	if c.Pace < 0 || c.FilterBytes < 0 {
+		return errors.New("pebble: Pace and FilterBytes must not be negative")
 	}
 	if c.Now == nil {
 		return errors.New("pebble: no clock")

@@ -111,30 +111,43 @@ func (q *queue) put(it queued, bytes int) (refusal, error) {
 	return 0, nil
 }
 
-// take swaps the empty slice for what waits, after items and bytes of the last were grouped. It waits
-// until there is something, and reports false when nothing will come any more.
-func (q *queue) take(empty []queued, dead <-chan struct{}) ([]queued, bool) {
+// wait waits until something is queued, and reports false when nothing will come any more.
+func (q *queue) wait(dead <-chan struct{}) bool {
 	for {
 		q.mu.Lock()
-		if len(q.waiting) > 0 {
-			taken := q.waiting
-			q.waiting = empty
+		switch {
+		case len(q.waiting) > 0:
 			q.mu.Unlock()
-			return taken, true
-		}
-		if q.closed {
+			return true
+		case q.closed:
 			q.ended = true
 			q.mu.Unlock()
-			return nil, false
+			return false
 		}
 		q.sleeping = true
 		q.mu.Unlock()
 		select {
 		case <-q.wake:
 		case <-dead:
-			return nil, false
+			return false
 		}
 	}
+}
+
+// take swaps the empty slice for what waits.
+func (q *queue) take(empty []queued) []queued {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	taken := q.waiting
+	q.waiting = empty
+	return taken
+}
+
+// entries is how many wait, also those that take gave out.
+func (q *queue) entries() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.items
 }
 
 // grouped gives the budget of what went into a group back.
