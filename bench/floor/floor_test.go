@@ -55,7 +55,18 @@ type conn struct {
 	rest []byte
 }
 
+// dial connects and authenticates.
 func dial(t *testing.T, a netip.AddrPort, token string) *conn {
+	t.Helper()
+	c := upgrade(t, a)
+	c.frame(fmt.Sprintf(`{"action":"authenticate","token":"%s"}`, token))
+	if got := c.next(); !strings.Contains(got, `"authenticated"`) {
+		t.Fatalf("authenticate was answered by %s", got)
+	}
+	return c
+}
+
+func upgrade(t *testing.T, a netip.AddrPort) *conn {
 	t.Helper()
 	nc, err := net.Dial("tcp", a.String())
 	if err != nil {
@@ -73,10 +84,6 @@ func dial(t *testing.T, a netip.AddrPort, token string) *conn {
 		t.Fatalf("the upgrade was answered by %q", head)
 	}
 	c.rest = rest
-	c.frame(fmt.Sprintf(`{"action":"authenticate","token":"%s"}`, token))
-	if got := c.next(); !strings.Contains(got, `"authenticated"`) {
-		t.Fatalf("authenticate was answered by %s", got)
-	}
 	return c
 }
 
@@ -198,16 +205,9 @@ func TestHubRoutes(t *testing.T) {
 func TestHubRefusesAStrangersToken(t *testing.T) {
 	t.Parallel()
 	a := serve(t, floor.Config{Kind: floor.Hub, Secret: []byte(secret)})
-	nc, err := net.Dial("tcp", a.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	c := &conn{Conn: nc, t: t}
-	c.send("GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+	c := upgrade(t, a)
 	c.frame(`{"action":"authenticate","token":"` + string(users.NewMint([]byte("another secret of 32 bytes or so")).Stranger()) + `"}`)
-	if b, _ := io.ReadAll(nc); !bytes.Contains(b, []byte("invalid_token")) {
+	if b, _ := io.ReadAll(c); !bytes.Contains(append(c.rest, b...), []byte("invalid_token")) {
 		t.Errorf("the answer is %q", b)
 	}
 }

@@ -97,7 +97,7 @@ func TestSearchEndsWithAFailureAboveThePass(t *testing.T) {
 	t.Parallel()
 	for _, capacity := range []float64{900, 1000, 1499, 1500, 2600, 31_000, 120, 20} {
 		s := plan.NewSearch(1000)
-		last, tries := true, 0
+		tries := 0
 		for {
 			rate, ok := s.Next()
 			if !ok {
@@ -106,8 +106,7 @@ func TestSearchEndsWithAFailureAboveThePass(t *testing.T) {
 			if tries++; tries > 60 {
 				t.Fatalf("capacity %.0f: the search does not end", capacity)
 			}
-			last = rate <= capacity
-			s.Report(last)
+			s.Report(rate <= capacity)
 		}
 		pass, fail := s.Found()
 		if pass > capacity || fail <= capacity || fail > pass*1.16 {

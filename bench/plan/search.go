@@ -56,14 +56,13 @@ func (s *Search) Report(passed bool) {
 
 // step goes up from the last pass; a step that would come within half a fine step of a known failure ends the search.
 func (s *Search) step() {
-	switch {
-	case s.fail == 0:
+	if s.fail == 0 {
 		s.rate = s.pass * s.coarse
-	default:
-		s.climbing = true
-		s.rate = s.pass * s.fine
-		s.done = s.rate > s.fail/(1+(s.fine-1)/2)
+		return
 	}
+	s.climbing = true
+	s.rate = s.pass * s.fine
+	s.done = s.rate > s.fail/(1+(s.fine-1)/2)
 }
 
 // Found gives the highest rate that passed and the lowest that failed above it; 0 = there was none.

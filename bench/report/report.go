@@ -138,7 +138,7 @@ func (r *Report) Judge(err error) {
 func (r *Report) WriteFile(path string) error {
 	b, err := json.MarshalIndent(r, "", "  ")
 	if err == nil {
-		err = os.WriteFile(path, append(b, '\n'), 0o644) //nolint:gosec // a result is there to be read
+		err = os.WriteFile(path, append(b, '\n'), 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("write the report: %w", err)

@@ -94,7 +94,7 @@ func (c AbuseConfig) on(ctx context.Context, s *Subject, r *AbuseResult) error {
 	}
 	config := DefaultChat()
 	config.Options, config.Pairs, config.Content = c.Options, c.Pairs, c.Content
-	config.Options.Loops, config.Options.Progress = 1, nil
+	config.Loops, config.Progress = 1, nil
 	config.WarmUp, config.Duration = c.WarmUp, c.Duration
 	chat := &chatRun{config: config, subject: s, zero: time.Now()}
 	if err := chat.connect(ctx, people[:2*c.Pairs]); err != nil {

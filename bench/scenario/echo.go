@@ -37,7 +37,7 @@ func openEcho(ctx context.Context, c FanoutConfig, s *Subject, people []users.Us
 	pairs, pingers := people[:len(people)/2], people[len(people)/2:]
 	config := DefaultChat()
 	config.Options, config.Pairs, config.Content = c.Options, len(pairs)/2, c.Content
-	config.Options.Loops, config.Options.Progress = 1, nil
+	config.Loops, config.Progress = 1, nil
 	zero := time.Now()
 	e := &echoRun{chat: &chatRun{config: config, subject: &apart, zero: zero}}
 	if err := e.chat.connect(ctx, pairs); err != nil {

@@ -19,18 +19,19 @@ type FloorConfig struct {
 	Echoes      int           `json:"echo_connections"`
 	Pairs       int           `json:"chat_pairs"`
 	Rounds      int           `json:"rounds"`
+	WarmUp      time.Duration `json:"warm_up"`
 	Duration    time.Duration `json:"duration"`
 	Chat        bool          `json:"chat"` // search the hub's highest rate
 }
 
 // DefaultFloor is small enough for a minute or two.
 func DefaultFloor() FloorConfig {
-	return FloorConfig{Members: 5000, Frame: 450, Connections: 10000, Echoes: 1000, Pairs: 1000, Rounds: 3, Duration: 3 * time.Second, Chat: true}
+	return FloorConfig{Members: 5000, Frame: 450, Connections: 10000, Echoes: 1000, Pairs: 1000, Rounds: 3, WarmUp: time.Second, Duration: 3 * time.Second, Chat: true}
 }
 
 // Validate checks it.
 func (c FloorConfig) Validate() error {
-	if c.Members < 1 || c.Connections < 1 || c.Echoes < 1 || c.Pairs < 1 || c.Rounds < 1 || c.Duration <= 0 {
+	if c.Members < 1 || c.Connections < 1 || c.Echoes < 1 || c.Pairs < 1 || c.Rounds < 1 || c.Duration <= 0 || c.WarmUp < 0 {
 		return errors.New("all counts and --duration must be positive")
 	}
 	return errors.Join(c.fan(false, floor.Epoll).Validate(), c.Options.Validate(false))
@@ -39,7 +40,7 @@ func (c FloorConfig) Validate() error {
 func (c FloorConfig) fan(light bool, first floor.Kind, more ...floor.Kind) FanoutConfig {
 	f := DefaultFanout()
 	f.Options, f.Targets, f.Members, f.Frame, f.Light = c.Options, []string{string(first)}, c.Members, c.Frame, light
-	f.Pairs, f.Duration = c.Rounds, c.Duration
+	f.Pairs, f.WarmUp, f.Duration = c.Rounds, c.WarmUp, c.Duration
 	for _, k := range more {
 		f.Targets = append(f.Targets, string(k))
 	}
@@ -59,13 +60,14 @@ type FloorResult struct {
 func RunFloor(ctx context.Context, c FloorConfig) (*FloorResult, error) {
 	r := &FloorResult{}
 	for _, kind := range []floor.Kind{floor.Epoll, floor.Gnet} {
-		row, err := runFloorEcho(ctx, c.Options, kind, c.Echoes, time.Second, c.Duration)
+		row, err := runFloorEcho(ctx, c.Options, kind, c.Echoes, c.WarmUp, c.Duration)
 		if err != nil {
 			return r, err
 		}
 		r.Echo = append(r.Echo, row)
 	}
 	connect := DefaultConnect()
+	connect.Pause = c.WarmUp
 	connect.Options, connect.Targets, connect.Count, connect.Rounds = c.Options, []string{string(floor.Epoll), string(floor.Gnet), string(floor.Hub)}, c.Connections, c.Rounds
 	var err error
 	if r.Connect, err = RunConnect(ctx, connect); err != nil {
@@ -81,6 +83,7 @@ func RunFloor(ctx context.Context, c FloorConfig) (*FloorResult, error) {
 		return r, nil
 	}
 	chat := DefaultChat()
+	chat.WarmUp = c.WarmUp
 	chat.Options, chat.Target, chat.Pairs, chat.Duration = c.Options, string(floor.Hub), c.Pairs, c.Duration
 	r.Chat, err = RunChat(ctx, chat)
 	return r, err

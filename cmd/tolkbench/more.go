@@ -64,7 +64,7 @@ type floorCommand struct {
 // Run is called by kong.
 func (c *floorCommand) Run(p *program) error {
 	config := scenario.FloorConfig{
-		Options: scenario.Options{Loops: c.Loops, Progress: p.stderr}, Members: c.Members, Frame: c.Frame, Connections: c.Connections,
+		Options: scenario.Options{Loops: c.Loops, Progress: p.stderr}, WarmUp: time.Second, Members: c.Members, Frame: c.Frame, Connections: c.Connections,
 		Echoes: c.Echoes, Pairs: c.Pairs, Rounds: c.Rounds, Duration: c.Duration, Chat: c.Chat,
 	}
 	return scenarioRun(p, "floor", c.JSON, config, func() (*scenario.FloorResult, error) { return scenario.RunFloor(p.ctx, config) })
