@@ -135,7 +135,7 @@ func (p *tab) pick(other *tab) {
 	p.click(`dialog .find button`)
 	row := fmt.Sprintf(`[...document.querySelectorAll("dialog button.person")].find((e) => e.querySelector(".name").textContent === %s)`, quote(other.name))
 	p.until(other.name+" is found", row)
-	p.js(row+`.click()`)
+	p.js(row + `.click()`)
 }
 
 // openChat opens a conversation of the list by its title.
@@ -143,7 +143,7 @@ func (p *tab) openChat(title string) {
 	p.t.Helper()
 	row := fmt.Sprintf(`[...document.querySelectorAll(".chat")].find((e) => e.querySelector(".name").textContent === %s)`, quote(title))
 	p.until(title+" is in the list", row)
-	p.js(row+`.click()`)
+	p.js(row + `.click()`)
 	p.until("the conversation is open", `document.querySelector(".pane:not([hidden]) h2")?.textContent === %s`, title)
 }
 

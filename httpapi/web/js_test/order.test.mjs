@@ -154,6 +154,7 @@ test("a heal that a lost connection cuts off goes on by the next one's resume", 
   await settled();
   assert.deepEqual(w.seqs(), [5, 6, 7, 8]);
   assert.deepEqual(w.of("gap"), []);
+  await w.clock.pass(10_000);
   assert.equal(w.socket.actions("resume").length, 0, "the authenticate's resume was enough");
 });
 

@@ -57,6 +57,7 @@ export class World {
       send(text) {
         if (this.readyState !== 1) throw new Error("not open");
         this.sent.push(JSON.parse(text));
+        world.onsend?.(this, this.sent.at(-1));
       }
       close(code) {
         this.closedWith = code;
