@@ -137,7 +137,7 @@ func askServer(ctx context.Context, data, path string, in, out any) error {
 	if err != nil {
 		return fmt.Errorf("no server answers on %s; is one running with --data %s? (%w)", socket, data, err)
 	}
-	defer reply.Body.Close()
+	defer func() { _ = reply.Body.Close() }() // it was read to its end
 	b, err := io.ReadAll(io.LimitReader(reply.Body, 1<<20))
 	if err != nil {
 		return err

@@ -34,20 +34,17 @@ func openDataDir(path string) (*dataDir, error) {
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		b, _ := os.ReadFile(f.Name()) // only for the message
-		f.Close()
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("lock data directory: %w", err)
+		if closed := f.Close(); !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock data directory: %w", errors.Join(err, closed))
 		}
 		return nil, inUseError{fmt.Sprintf("the data directory %s is in use by process %s; stop it, or give another --data", path, strings.TrimSpace(string(b)))}
 	}
 	if err := errors.Join(f.Truncate(0), second(f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0))); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("write %s: %w", f.Name(), err)
+		return nil, fmt.Errorf("write %s: %w", f.Name(), errors.Join(err, f.Close()))
 	}
 	d := &dataDir{path: path, pid: f}
 	if err := d.nodeID(); err != nil {
-		f.Close()
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	return d, nil
 }

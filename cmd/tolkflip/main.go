@@ -66,7 +66,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case errors.Is(err, errHelp):
 		return exitOK
 	default:
-		fmt.Fprintln(stderr, "tolkflip:", err)
+		_, _ = fmt.Fprintln(stderr, "tolkflip:", err) // nobody is left to tell
 	}
 	var usage usageError
 	var inUse inUseError

@@ -32,7 +32,7 @@ type stores struct {
 }
 
 // backend is what every store gives, whatever keeps the data.
-type backend interface {
+type backend interface { //nolint:interfacebloat // one accessor an aggregate
 	Users() store.Users
 	Sessions() store.Sessions
 	Threads() store.Threads
