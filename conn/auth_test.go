@@ -162,7 +162,7 @@ func TestDeadlines(t *testing.T) {
 	t.Run("head", func(t *testing.T) {
 		p := r.dial()
 		p.write("GET /ws HTTP/1.1\r\n")
-		r.until("accepted", func() bool { return r.open.Load() == 1 })
+		r.until("read", func() bool { return r.input.Load() == int64(len("GET /ws HTTP/1.1\r\n")) })
 		r.advance(9)
 		p.write("Host: x\r\n")
 		r.until("read", func() bool { return r.input.Load() == int64(len("GET /ws HTTP/1.1\r\nHost: x\r\n")) })
@@ -175,7 +175,7 @@ func TestDeadlines(t *testing.T) {
 	})
 	t.Run("nothing sent", func(t *testing.T) {
 		p := r.dial()
-		r.until("accepted", func() bool { return r.open.Load() == 1 })
+		r.until("greeted", func() bool { return r.greeted() == 1 })
 		r.advance(10)
 		if h := p.head(); h[:12] != "HTTP/1.1 408" {
 			t.Errorf("got %q", h)

@@ -71,13 +71,6 @@ func (p *frames) closing(code uint16, reason string) *frame {
 	return f
 }
 
-// pong answers a ping.
-func (p *frames) pong(payload []byte) *frame {
-	f := p.get(len(payload))
-	f.bytes = ws.AppendFrame(f.buf[:0], ws.Pong, payload)
-	return f
-}
-
 // sizeOf guesses the encoded size of an event in bytes. Too small costs an allocation, too large memory.
 func sizeOf(ev proto.Event) int {
 	switch e := ev.(type) {

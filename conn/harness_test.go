@@ -13,6 +13,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -217,6 +218,29 @@ func (o *nothing) apply(l *loop, _ router.Conn, _ *frame) { o.done.Done() }
 func (r *rig) settled() {
 	r.each(&nothing{})
 	r.each(&nothing{})
+}
+
+// counting counts the connections that have a deadline.
+type counting struct {
+	n    atomic.Int64
+	done sync.WaitGroup
+}
+
+func (o *counting) wait() *sync.WaitGroup { return &o.done }
+func (o *counting) apply(l *loop, _ router.Conn, _ *frame) {
+	defer o.done.Done()
+	l.owned(0, l.slots.limit(), func(_ int, s *slot) {
+		if s.has(linked) {
+			o.n.Add(1)
+		}
+	})
+}
+
+// greeted is how many connections the loops know.
+func (r *rig) greeted() int64 {
+	o := &counting{}
+	r.each(o)
+	return o.n.Load()
 }
 
 // inLoop runs f on the loop of a connection.

@@ -160,7 +160,7 @@ func (l *loop) ready(fd int, ev netpoll.IOEvent) {
 		l.input(fd, s, l.buf[:n])
 	case n == 0:
 		l.drop(fd, s, closedByPeer)
-	case err != unix.EAGAIN && err != unix.EINTR: //nolint:errorlint // an errno of one system call, never wrapped
+	case err != unix.EAGAIN && err != unix.EINTR:
 		l.drop(fd, s, closedByError)
 	}
 }

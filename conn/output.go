@@ -104,11 +104,11 @@ func (l *loop) flush(fd int, s *slot) {
 			b = l.merge(d, b)
 		}
 		n, err := unix.Write(fd, b)
-		if err == unix.EINTR { //nolint:errorlint // an errno of one system call, never wrapped
+		if err == unix.EINTR {
 			continue
 		}
 		l.stats.writes.add(1)
-		if err != nil && err != unix.EAGAIN { //nolint:errorlint // as above
+		if err != nil && err != unix.EAGAIN {
 			l.drop(fd, s, closedByError)
 			return
 		}
@@ -180,7 +180,7 @@ func (l *loop) write(fd int, s *slot, b []byte) {
 	if s.side == 0 || l.sides.all[s.side].size == 0 {
 		n, err := unix.Write(fd, b)
 		l.stats.writes.add(1)
-		if err != nil && err != unix.EAGAIN && err != unix.EINTR { //nolint:errorlint // an errno of one system call, never wrapped
+		if err != nil && err != unix.EAGAIN && err != unix.EINTR {
 			l.drop(fd, s, closedByError)
 			return
 		}

@@ -100,6 +100,7 @@ func (s *Server) deliverAll(to []router.Conn, except router.Conn, ev proto.Event
 // taken, and counts it.
 func (s *Server) settle(l *loop, v verdict, n int64) bool {
 	switch v {
+	case putBehind:
 	case putFirst:
 		l.wake()
 	case putFull:
@@ -118,7 +119,6 @@ type multicast struct {
 	list   []router.Conn
 	except router.Conn
 	frames [maxDialects]*frame // one reference each
-	many   bool                // more than one dialect
 }
 
 func (m *multicast) apply(l *loop, _ router.Conn, _ *frame) {

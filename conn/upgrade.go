@@ -20,6 +20,7 @@ func (l *loop) request(fd int, s *slot, b []byte) (used int, ok bool) {
 	case ws.Malformed:
 		l.refuse(fd, s, 400, "malformed request")
 		return 0, false
+	case ws.Ready:
 	}
 	p := l.server.ports[s.port]
 	switch {
