@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -166,5 +167,32 @@ func TestBrowser(t *testing.T) {
 		dee.signedIn() // without a name: the server knows it
 		dee.openChat("Ada Lovelace")
 		dee.sees("Hey ho")
+	})
+
+	t.Run("a list that cannot be loaded", func(t *testing.T) {
+		const broken = `const real = fetch; window.broken = true;
+			window.fetch = (path, o) => window.broken && path.startsWith("/api/chat/threads") ? Promise.reject(new TypeError("broken")) : real(path, o);`
+		if _, err := chromedp.Call(cem.ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: broken}); err != nil {
+			t.Fatal(err)
+		}
+		cem.js(`history.replaceState(null, "")`)
+		cem.do(chromedp.Reload())
+		cem.signedIn()
+		cem.until("it says so", `document.querySelector(".trouble p")?.textContent.startsWith("Your conversations could not be loaded") && document.querySelector(".empty").hidden`)
+		cem.js(`window.broken = false`)
+		cem.click(".trouble button")
+		cem.row("Ada Lovelace", "written on a plane", 0)
+		cem.until("the trouble is over", `document.querySelector(".trouble").hidden`)
+	})
+
+	t.Run("stay signed in", func(t *testing.T) {
+		eve := b.visit("Eve", "+15550100005", srv.URL)
+		eve.click("#keep")
+		eve.register()
+		other := b.visit("Eve", eve.phone, srv.URL)
+		other.signedIn()
+		b.visit("nobody", "", srv.URL+"/#new").until("a new tab may be somebody else", `document.querySelector("#phone")`)
+		ada.do(chromedp.Reload())
+		ada.signedIn() // a tab stays who it is
 	})
 }

@@ -3,6 +3,7 @@ package web_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -33,7 +34,7 @@ func client(t *testing.T) *http.Client {
 	go func() { done <- srv.Serve(ln) }()
 	tr := &http.Transport{
 		DisableCompression: true,
-		Dial:               func(string, string) (net.Conn, error) { return ln.Dial() },
+		DialContext:        func(context.Context, string, string) (net.Conn, error) { return ln.Dial() },
 	}
 	t.Cleanup(func() {
 		tr.CloseIdleConnections()

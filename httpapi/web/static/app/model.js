@@ -13,6 +13,7 @@ export class Model {
   active = null;
   connection = { state: "idle" };
   ready = false; // the list was fetched, or could not be
+  trouble = ""; // why it could not be
   onchange = () => {};
   onnotice = () => {}; // a text for the reader
   onsignout = () => {};
@@ -117,7 +118,10 @@ export class Model {
 
   /** Fetches the list of conversations. Several calls at once are one. */
   list() {
-    this.#listing ??= this.#list().catch((e) => this.chats.size === 0 && this.onnotice(e.message)).finally(() => { this.#listing = null; });
+    this.#listing ??= this.#list().then(() => { this.trouble = ""; }, (e) => { this.trouble = e.message; }).finally(() => {
+      this.#listing = null;
+      this.change();
+    });
     return this.#listing;
   }
 
@@ -136,7 +140,6 @@ export class Model {
     }
     this.client.watch([...this.chats.values()].filter((c) => c.peer).slice(0, 500).map((c) => c.peer));
     this.#prefetch();
-    this.change();
   }
 
   #listSoon() {

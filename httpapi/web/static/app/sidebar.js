@@ -24,13 +24,15 @@ export class Sidebar {
       el("p", { class: "hint" }, "Alone here? ", el("a", { href: "/#new", target: "_blank", rel: "noopener" }, "Open another tab"),
         ", register there with another number, and write to yourself."));
     this.nothing = el("p", { class: "nothing" }, "Nothing found.");
+    this.why = el("p", {});
+    this.trouble = el("div", { class: "trouble", role: "alert", hidden: true }, this.why, el("button", { type: "button", onclick: () => model.list() }, "Try again"));
     this.element = el("aside", { class: "side", "aria-label": "Conversations" },
       el("header", { class: "bar" },
         el("button", { type: "button", class: "me", "aria-label": "You and this tab", title: "You and this tab", onclick: () => you(model, { leave, changed: () => this.render() }) }, this.picture, this.name),
         iconButton("group", "New group", () => newGroup(model, open)),
         iconButton("compose", "New conversation", () => newChat(model, open))),
       el("div", { class: "search" }, icon("search", 18), this.filter),
-      el("nav", { class: "scroll", "aria-label": "Conversations" }, this.list, this.empty, this.nothing));
+      el("nav", { class: "scroll", "aria-label": "Conversations" }, this.trouble, this.list, this.empty, this.nothing));
   }
 
   focus() { (this.list.querySelector("[aria-current]") ?? this.list.querySelector("button") ?? this.filter).focus(); }
@@ -48,7 +50,9 @@ export class Sidebar {
     const words = this.filter.value.trim().toLowerCase();
     const list = words ? all.filter((c) => model.title(c).toLowerCase().includes(words) || model.phone(c.peer).includes(words)) : all;
     reconcile(this.list, list, (c) => c.key, (c) => this.#make(c), (e, c) => e.update(c));
-    show(this.empty, model.ready && all.length === 0);
+    show(this.trouble, model.trouble !== "" && model.connected); // without a connection the banner speaks
+    setText(this.why, `Your conversations could not be loaded: ${model.trouble}`);
+    show(this.empty, model.ready && !model.trouble && all.length === 0);
     show(this.nothing, all.length > 0 && list.length === 0);
   }
 
