@@ -46,32 +46,38 @@ type resumption struct {
 
 	mu struct {
 		sync.Mutex
-		feeding bool  // Next will be called, or runs
-		again   bool  // something came while Next ran
-		ready   []int // threads whose head was told
+		feeding bool // Next will be called, or runs
+		ready   []measured
 	}
+}
+
+// measured is a thread whose head the log has told.
+type measured struct {
+	at   int // in threads
+	head uint64
 }
 
 // resuming is one thread of a resumption.
 type resuming struct {
 	thread  id.Thread
 	seq     uint64 // sent so far
-	head    uint64 // guarded by mu until the thread is in ready
-	sent    int    // messages
+	head    uint64
+	sent    int // messages
 	bytes   int
 	round   int
 	lifts   int
 	barred  bool // not the user's
-	givenUp bool
+	givenUp bool // nothing more is sent up to the head
+	failed  bool // the head is not known
 }
 
 func (t *resuming) compare(to id.Thread) int { return bytes.Compare(t.thread.ID[:], to.ID[:]) }
 
-// wake makes Next be called once more. It never blocks.
+// wake makes Next be called if it is not going to be. It never blocks. What it is called for (a thread in
+// ready, or that none is left) stands before the call, so that a Next that still runs sees it in rest.
 func (f *resumption) wake() {
 	f.mu.Lock()
 	start := !f.mu.feeding
-	f.mu.again = !start
 	f.mu.feeding = true
 	f.mu.Unlock()
 	if start {
@@ -83,8 +89,7 @@ func (f *resumption) wake() {
 func (f *resumption) rest() (more bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	more = f.mu.again || len(f.mu.ready) > 0
-	f.mu.again = false
+	more = len(f.mu.ready) > 0
 	f.mu.feeding = more
 	return more
 }
@@ -100,24 +105,33 @@ func (f *resumption) Next() (more bool) {
 			return true
 		}
 	default:
-		f.mu.Lock()
-		at := -1
-		if len(f.mu.ready) > 0 {
-			at = f.mu.ready[0]
-		}
-		f.mu.Unlock()
-		if at >= 0 && f.page(&f.threads[at]) {
-			f.mu.Lock()
-			f.mu.ready = f.mu.ready[1:]
-			f.mu.Unlock()
-			f.service.replay.Release(f.caller.Conn, f.threads[at].thread, f.threads[at].head, f)
-		}
+		f.step()
 	}
 	if f.left == 0 {
 		f.finish()
 		return false
 	}
 	return f.rest()
+}
+
+// step sends a page of the first thread that is ready, and releases it after the last.
+func (f *resumption) step() {
+	f.mu.Lock()
+	if len(f.mu.ready) == 0 {
+		f.mu.Unlock()
+		return
+	}
+	first := f.mu.ready[0]
+	f.mu.Unlock()
+	t := &f.threads[first.at]
+	t.head = first.head
+	if !f.page(t) {
+		return
+	}
+	f.mu.Lock()
+	f.mu.ready = f.mu.ready[1:]
+	f.mu.Unlock()
+	f.service.replay.Release(f.caller.Conn, t.thread, t.head, f)
 }
 
 // check finds out which of the next threads are the user's, and asks the log for their heads.
@@ -131,7 +145,7 @@ func (f *resumption) check() {
 			continue
 		}
 		if e := s.coded(err); e.Code == proto.Internal { // our fault: nothing is sent, and the client asks again
-			t.givenUp = true
+			t.givenUp, t.failed = true, true
 		} else {
 			t.barred = true
 		}
@@ -144,8 +158,7 @@ func (f *resumption) measure(at int) {
 	f.threads[at].round++
 	f.service.store.Log.Mark(f.threads[at].thread, func(head uint64) {
 		f.mu.Lock()
-		f.threads[at].head = head
-		f.mu.ready = append(f.mu.ready, at)
+		f.mu.ready = append(f.mu.ready, measured{at, head})
 		f.mu.Unlock()
 		f.wake()
 	})
@@ -243,8 +256,8 @@ func (f *resumption) finish() {
 		if t.barred {
 			continue
 		}
-		state := proto.ThreadState{Thread: t.thread, Head: t.head, Seq: t.seq, Named: true, Complete: !t.givenUp}
-		if t.givenUp {
+		state := proto.ThreadState{Thread: t.thread, Head: t.head, Seq: t.seq, Named: true}
+		if state.Complete = t.seq == t.head && !t.failed; !state.Complete {
 			result = resumeCut
 		}
 		states = append(states, state)
