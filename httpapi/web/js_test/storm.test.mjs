@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { World, settled, T, U, ME, PEER } from "./world.mjs";
 
-const SEEDS = 150;
+const SEEDS = 60;
 const STEPS = 400;
 const ATONCE = 7; // messages that one resume brings of a thread before it stops
 
