@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -55,7 +56,7 @@ type Machine struct {
 
 // ThisMachine reads it. What cannot be read is left out.
 func ThisMachine() Machine {
-	m := Machine{Go: runtime.Version(), Cores: runtime.NumCPU(), Commit: "unknown", Sysctls: map[string]string{}}
+	m := Machine{Go: runtime.Version(), Cores: runtime.NumCPU(), Sysctls: map[string]string{}}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			switch s.Key {
@@ -65,6 +66,9 @@ func ThisMachine() Machine {
 				m.Modified = s.Value == "true"
 			}
 		}
+	}
+	if m.Commit == "" {
+		m.askGit()
 	}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
@@ -87,6 +91,18 @@ func ThisMachine() Machine {
 		}
 	}
 	return m
+}
+
+// askGit takes the commit of the working directory, for a program that was built without one.
+func (m *Machine) askGit() {
+	m.Commit = "unknown"
+	out, err := exec.Command("git", "rev-parse", "HEAD").Output()
+	if err != nil {
+		return
+	}
+	m.Commit = strings.TrimSpace(string(out))
+	out, err = exec.Command("git", "status", "--porcelain", "--untracked-files=no").Output()
+	m.Modified = err != nil || len(out) > 0
 }
 
 func line(path string) string {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/tolkflip/tolkflip/bench/floor"
@@ -15,10 +16,10 @@ import (
 	"github.com/tolkflip/tolkflip/bench/users"
 )
 
-// ChatConfig is pairs of people who write to each other, open loop.
+// ChatConfig is pairs of people who write to each other, open loop. Several targets take turns, level by level.
 type ChatConfig struct {
 	Options  `json:"-"`
-	Target   string        `json:"target"`
+	Targets  []string      `json:"targets"`
 	Pairs    int           `json:"pairs"`
 	Content  int           `json:"content_bytes"`
 	Rate     float64       `json:"rate,omitempty"` // messages a second over all pairs; 0 = search for the highest
@@ -26,13 +27,13 @@ type ChatConfig struct {
 	Limit    time.Duration `json:"limit"`          // a level passes with p99 send to receive below it
 	WarmUp   time.Duration `json:"warm_up"`
 	Duration time.Duration `json:"duration"` // measured part of a level, after the warm-up
-	Half     bool          `json:"half"`     // after a search, measure half of what was found
+	Half     bool          `json:"half"`     // after a search, measure all targets at half of the first one's highest
 }
 
 // DefaultChat is 1000 pairs and 200 bytes.
 func DefaultChat() ChatConfig {
 	return ChatConfig{
-		Target: Ours, Pairs: 1000, Content: 200, From: 5000, Limit: 100 * time.Millisecond,
+		Targets: []string{Ours}, Pairs: 1000, Content: 200, From: 5000, Limit: 100 * time.Millisecond,
 		WarmUp: 2 * time.Second, Duration: 8 * time.Second, Half: true,
 	}
 }
@@ -40,6 +41,8 @@ func DefaultChat() ChatConfig {
 // Validate checks it.
 func (c ChatConfig) Validate() error {
 	switch {
+	case len(c.Targets) == 0:
+		return errors.New("--target is missing")
 	case c.Pairs < 1 || c.Pairs < c.Loops:
 		return errors.New("--pairs must be at least 1, and one for each loop")
 	case c.Content < minContent:
@@ -49,7 +52,7 @@ func (c ChatConfig) Validate() error {
 	case c.Rate < 0 || c.Rate == 0 && c.From <= 0:
 		return errors.New("--rate and --from must be positive")
 	}
-	return c.Options.Validate(c.Target == Ours)
+	return c.Options.Validate(slices.Contains(c.Targets, Ours))
 }
 
 // Level is one rate that was tried.
@@ -78,42 +81,113 @@ type Level struct {
 	Discarded  bool              `json:"refused_result,omitempty"` // the generator was at fault
 }
 
-// ChatResult is what a chat run found.
-type ChatResult struct {
+// ChatSide is what a chat run found of one target.
+type ChatSide struct {
 	Target  string  `json:"target"`
 	Levels  []Level `json:"levels"`
 	Highest float64 `json:"highest_passed_per_s,omitempty"` // of a search
 	Failing float64 `json:"lowest_failed_per_s,omitempty"`
-	Half    *Level  `json:"half,omitempty"`
+	Half    *Level  `json:"half,omitempty"` // at half of the first target's highest
 }
 
-// RunChat makes one run against one server.
+// ChatResult is what a chat run found.
+type ChatResult struct {
+	Sides []ChatSide `json:"sides"`
+	// Ratios is the highest rate of the first target over that of each other.
+	Ratios map[string]float64 `json:"ratios,omitempty"`
+}
+
+// RunChat makes one run.
 func RunChat(ctx context.Context, c ChatConfig) (*ChatResult, error) {
-	s, err := c.Open(ctx, c.Target, floor.Config{})
-	if err != nil {
-		return nil, err
+	r := &ChatResult{Ratios: map[string]float64{}}
+	var runs []*chatRun
+	var err error
+	for _, name := range c.Targets {
+		var run *chatRun
+		if run, err = c.side(ctx, name); err != nil {
+			break
+		}
+		runs = append(runs, run)
+		r.Sides = append(r.Sides, ChatSide{Target: name})
 	}
-	r, err := c.on(ctx, s)
-	return r, errors.Join(err, s.Close())
+	if err == nil && c.Rate > 0 {
+		for i, run := range runs {
+			var l Level
+			l, err = run.level(ctx, c.Rate)
+			r.Sides[i].Levels = append(r.Sides[i].Levels, l)
+			if err = errors.Join(err, l.verdict()); err != nil {
+				break
+			}
+		}
+	} else if err == nil {
+		err = search(ctx, c, runs, r)
+	}
+	for _, run := range runs {
+		run.crowd.close()
+		err = errors.Join(err, run.subject.Close())
+	}
+	return r, err
 }
 
-func (c ChatConfig) on(ctx context.Context, s *Subject) (*ChatResult, error) {
-	people, err := s.People(ctx, 2*c.Pairs)
+// side starts a target and connects its people.
+func (c ChatConfig) side(ctx context.Context, name string) (*chatRun, error) {
+	s, err := c.Open(ctx, name, floor.Config{})
 	if err != nil {
 		return nil, err
 	}
 	r := &chatRun{config: c, subject: s, zero: time.Now()}
-	if err := r.connect(ctx, people); err != nil {
-		return nil, err
+	people, err := s.People(ctx, 2*c.Pairs)
+	if err == nil {
+		err = r.connect(ctx, people)
 	}
-	defer r.crowd.close()
-	result := &ChatResult{Target: s.Name}
-	if c.Rate > 0 {
-		l, err := r.level(ctx, c.Rate)
-		result.Levels = []Level{l}
-		return result, errors.Join(err, l.verdict())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), s.Close())
 	}
-	return result, r.search(ctx, result)
+	return r, nil
+}
+
+// search looks for the highest rate of each target, in turns, and measures all at half of the first one's.
+func search(ctx context.Context, c ChatConfig, runs []*chatRun, r *ChatResult) error {
+	searches := make([]*plan.Search, len(runs))
+	for i := range runs {
+		searches[i] = plan.NewSearch(c.From)
+	}
+	for more := true; more; {
+		more = false
+		for i, run := range runs {
+			rate, open := searches[i].Next()
+			if !open {
+				continue
+			}
+			more = true
+			l, err := run.level(ctx, rate)
+			r.Sides[i].Levels = append(r.Sides[i].Levels, l)
+			if err = errors.Join(err, l.verdict()); err != nil {
+				return err
+			}
+			searches[i].Report(l.Passed)
+		}
+	}
+	for i := range r.Sides {
+		side := &r.Sides[i]
+		if side.Highest, side.Failing = searches[i].Found(); side.Highest == 0 {
+			return &report.BrokenError{Reason: side.Target + ": no rate passed"}
+		}
+		if i > 0 {
+			r.Ratios[side.Target] = r.Sides[0].Highest / side.Highest
+		}
+	}
+	for i, run := range runs {
+		if !c.Half {
+			break
+		}
+		l, err := run.level(ctx, r.Sides[0].Highest/2)
+		r.Sides[i].Half = &l
+		if err = errors.Join(err, l.verdict()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // chatRun is the connections of a run, over all of its levels.
@@ -157,32 +231,6 @@ func (r *chatRun) each(f func(c *chatPart)) {
 	for _, c := range r.parts {
 		c.part.loop.Call(func() { f(c) })
 	}
-}
-
-func (r *chatRun) search(ctx context.Context, result *ChatResult) error {
-	search := plan.NewSearch(r.config.From)
-	for {
-		rate, more := search.Next()
-		if !more {
-			break
-		}
-		l, err := r.level(ctx, rate)
-		result.Levels = append(result.Levels, l)
-		if err = errors.Join(err, l.broken(), l.discarded()); err != nil {
-			return err
-		}
-		search.Report(l.Passed)
-	}
-	result.Highest, result.Failing = search.Found()
-	if result.Highest == 0 {
-		return &report.BrokenError{Reason: "no rate passed"}
-	}
-	if !r.config.Half {
-		return nil
-	}
-	l, err := r.level(ctx, result.Highest/2)
-	result.Half = &l
-	return errors.Join(err, l.verdict())
 }
 
 // level offers one rate, waits until all has come, and judges.

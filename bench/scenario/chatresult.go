@@ -62,32 +62,33 @@ func (l *Level) discarded() error {
 // verdict is for a level that stands alone.
 func (l *Level) verdict() error { return errors.Join(l.broken(), l.discarded()) }
 
-// Tables shows the levels.
+// Tables shows the levels, a table for each target.
 func (r *ChatResult) Tables() []report.Table {
+	var all []report.Table
+	for i := range r.Sides {
+		t := r.Sides[i].table()
+		if v, ok := r.Ratios[r.Sides[i].Target]; ok {
+			t.Notes = append(t.Notes, fmt.Sprintf("%s reaches %s of its highest rate", r.Sides[0].Target, report.Percent(v)))
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
+func (r *ChatSide) table() report.Table {
 	t := report.Table{
 		Title: r.Target + ": 1:1 messages, latency from the intended time, ms",
-		Head:  []string{"offered/s", "achieved/s", "ack p50", "p99", "receive p50", "p99", "p99.9", "max", "lost", "twice", "order", "late", "server us/msg", "cores s+g", "idle", "full", "RSS MB", ""},
-	}
-	add := func(l *Level) {
-		end := "pass"
-		if !l.Passed {
-			end = "FAIL: " + l.Why
-		}
-		t.Rows = append(t.Rows, []string{
-			report.Count(int64(l.Offered)), report.Count(int64(l.Achieved)),
-			report.Number(l.Ack.P50), report.Number(l.Ack.P99), report.Number(l.Receive.P50), report.Number(l.Receive.P99),
-			report.Number(l.Receive.P999), report.Number(l.Receive.Max),
-			report.Count(l.Lost), report.Count(l.Doubled), report.Count(l.Disordered + l.Gaps), report.Percent(l.Late),
-			report.Number(l.ServerPer), fmt.Sprintf("%.2f+%.2f", l.CPU.Server, l.CPU.Generator), report.Percent(l.CPU.Idle),
-			string(l.Full), report.Number(float64(l.RSS) / (1 << 20)), end,
-		})
+		Head: []string{
+			"offered/s", "achieved/s", "ack p50", "p99", "receive p50", "p99", "p99.9", "max", "lost", "twice", "order", "late",
+			"server us/msg", "cores s+g", "idle", "full", "RSS MB", "",
+		},
 	}
 	for i := range r.Levels {
-		add(&r.Levels[i])
+		t.Rows = append(t.Rows, r.Levels[i].row())
 	}
 	if r.Half != nil {
-		add(r.Half)
-		t.Notes = append(t.Notes, "the last row is at half of the highest rate that passed")
+		t.Rows = append(t.Rows, r.Half.row())
+		t.Notes = append(t.Notes, "the last row is at half of the first target's highest rate")
 	}
 	if r.Highest > 0 {
 		t.Notes = append(t.Notes, fmt.Sprintf("highest rate that passed %s/s, lowest that failed %s/s", report.Count(int64(r.Highest)), report.Count(int64(r.Failing))))
@@ -98,5 +99,20 @@ func (r *ChatResult) Tables() []report.Table {
 			break
 		}
 	}
-	return []report.Table{t}
+	return t
+}
+
+func (l *Level) row() []string {
+	end := "pass"
+	if !l.Passed {
+		end = "FAIL: " + l.Why
+	}
+	return []string{
+		report.Count(int64(l.Offered)), report.Count(int64(l.Achieved)),
+		report.Number(l.Ack.P50), report.Number(l.Ack.P99), report.Number(l.Receive.P50), report.Number(l.Receive.P99),
+		report.Number(l.Receive.P999), report.Number(l.Receive.Max),
+		report.Count(l.Lost), report.Count(l.Doubled), report.Count(l.Disordered + l.Gaps), report.Percent(l.Late),
+		report.Number(l.ServerPer), fmt.Sprintf("%.2f+%.2f", l.CPU.Server, l.CPU.Generator), report.Percent(l.CPU.Idle),
+		string(l.Full), report.Number(float64(l.RSS) / (1 << 20)), end,
+	}
 }

@@ -84,7 +84,7 @@ func RunFloor(ctx context.Context, c FloorConfig) (*FloorResult, error) {
 	}
 	chat := DefaultChat()
 	chat.WarmUp = c.WarmUp
-	chat.Options, chat.Target, chat.Pairs, chat.Duration = c.Options, string(floor.Hub), c.Pairs, c.Duration
+	chat.Options, chat.Targets, chat.Pairs, chat.Duration = c.Options, []string{string(floor.Hub)}, c.Pairs, c.Duration
 	r.Chat, err = RunChat(ctx, chat)
 	return r, err
 }

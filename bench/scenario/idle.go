@@ -282,7 +282,8 @@ func (r *IdleResult) Tables() []report.Table {
 		for _, l := range append([]IdleLevel{run.Base}, run.Levels...) {
 			t.Rows = append(t.Rows, []string{
 				fmt.Sprint(i + 1), report.Count(int64(l.Connections)), report.Number(float64(l.Memory.RSS) / (1 << 20)), report.Number(float64(l.Memory.Anonymous) / (1 << 20)),
-				report.Count(int64(l.Heap.Objects)), fmt.Sprint(l.Heap.Goroutines), report.Count(int64(l.Routed)),
+				known(l.Heap.Objects, report.Count(int64(l.Heap.Objects))), known(l.Heap.Objects, fmt.Sprint(l.Heap.Goroutines)),
+				known(l.Heap.Objects, report.Count(int64(l.Routed))),
 				report.Count(int64(l.Holding.Answered)), report.Count(l.Holding.Pongs), report.Count(l.Holding.Presence),
 				fmt.Sprintf("%.1f", l.Opened), fmt.Sprintf("%.3f", l.CPU.Server),
 			})
@@ -293,4 +294,12 @@ func (r *IdleResult) Tables() []report.Table {
 		t.Notes = append(t.Notes, fmt.Sprintf("median: %s bytes and %s heap objects a connection", report.Number(r.Bytes), report.Number(r.Objects)))
 	}
 	return []report.Table{t}
+}
+
+// known is a figure, or a dash for a target that does not tell it.
+func known(objects uint64, figure string) string {
+	if objects == 0 {
+		return "-"
+	}
+	return figure
 }

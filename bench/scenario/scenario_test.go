@@ -38,14 +38,14 @@ func TestChat(t *testing.T) {
 	t.Parallel()
 	for _, loops := range []int{1, 3} {
 		c := scenario.DefaultChat()
-		c.Options, c.Target, c.Pairs, c.Rate, c.WarmUp, c.Duration = options(), "hub", 10, 1000, 20*time.Millisecond, 200*time.Millisecond
+		c.Options, c.Targets, c.Pairs, c.Rate, c.WarmUp, c.Duration = options(), []string{"hub"}, 10, 1000, 20*time.Millisecond, 200*time.Millisecond
 		c.Loops = loops
 		if err := c.Validate(); err != nil {
 			t.Fatal(err)
 		}
 		r, err := scenario.RunChat(t.Context(), c)
 		counts(t, err)
-		l := r.Levels[0]
+		l := r.Sides[0].Levels[0]
 		if l.Sent < 200 || l.Received != l.Sent || l.Acked != l.Sent || l.Lost+l.Unacked+l.Doubled+l.Disordered+l.Gaps+l.Refused+l.Gone != 0 {
 			t.Errorf("%d loops: %+v", loops, l)
 		}
@@ -59,16 +59,21 @@ func TestChat(t *testing.T) {
 func TestChatSearch(t *testing.T) {
 	t.Parallel()
 	c := scenario.DefaultChat()
-	c.Options, c.Target, c.Pairs, c.From, c.WarmUp, c.Duration = options(), "hub", 4, 64, 0, 100*time.Millisecond
+	c.Options, c.Targets, c.Pairs, c.From, c.WarmUp, c.Duration = options(), []string{"hub", "hub"}, 4, 64, 0, 100*time.Millisecond
 	c.Limit = time.Nanosecond // nothing passes: the search gives up
 	r, err := scenario.RunChat(t.Context(), c)
 	var broken *report.BrokenError
-	if counts(t, noBroken(err)); !errors.As(err, &broken) && r.Levels == nil {
-		t.Errorf("no rate passed, and the error is %v", err)
+	if counts(t, noBroken(err)); !errors.As(err, &broken) && err == nil {
+		t.Error("no rate passed, and there is no error")
 	}
-	for _, l := range r.Levels {
-		if l.Passed {
-			t.Errorf("%+v passed", l)
+	for _, side := range r.Sides {
+		if len(side.Levels) == 0 {
+			t.Errorf("%s had no turn", side.Target)
+		}
+		for _, l := range side.Levels {
+			if l.Passed {
+				t.Errorf("%+v passed", l)
+			}
 		}
 	}
 }

@@ -57,6 +57,7 @@ func scenarioRun[C interface{ Validate() error }, R comparable](p *program, name
 type chatCommand struct {
 	common
 	Target   string        `default:"tolkflip" enum:"tolkflip,hub" help:"tolkflip, or hub: a gorilla/websocket hub in a process of its own."`
+	Against  []string      `help:"Baselines to take turns with, level by level: hub."`
 	Pairs    int           `default:"1000" help:"Pairs of people."`
 	Content  int           `default:"200" help:"Bytes of content."`
 	Rate     float64       `help:"Messages a second over all pairs; without it the highest rate with p99 below --limit is searched."`
@@ -64,13 +65,13 @@ type chatCommand struct {
 	Limit    time.Duration `default:"100ms" help:"A level passes with p99 of send to receive below it."`
 	WarmUp   time.Duration `default:"2s" help:"Part of a level before what is measured."`
 	Duration time.Duration `default:"8s" help:"Part of a level that is measured."`
-	Half     bool          `default:"true" negatable:"" help:"After a search, measure half of the rate that was found."`
+	Half     bool          `default:"true" negatable:"" help:"After a search, measure all targets at half of the first one's rate."`
 }
 
 // Run is called by kong.
 func (c *chatCommand) Run(p *program) error {
 	config := scenario.ChatConfig{
-		Options: c.options(p), Target: c.Target, Pairs: c.Pairs, Content: c.Content, Rate: c.Rate, From: c.From, Limit: c.Limit,
+		Options: c.options(p), Targets: append([]string{c.Target}, c.Against...), Pairs: c.Pairs, Content: c.Content, Rate: c.Rate, From: c.From, Limit: c.Limit,
 		WarmUp: c.WarmUp, Duration: c.Duration, Half: c.Half,
 	}
 	return scenarioRun(p, "chat", c.JSON, config, func() (*scenario.ChatResult, error) { return scenario.RunChat(p.ctx, config) })

@@ -103,7 +103,9 @@ func TestChatOfTheHub(t *testing.T) {
 		Command           []string
 		Config            struct{ Pairs int }
 		Result            struct {
-			Levels []struct{ Sent, Received int }
+			Sides []struct {
+				Levels []struct{ Sent, Received int }
+			}
 		}
 	}
 	if err := json.Unmarshal(b, &r); err != nil {
@@ -113,7 +115,7 @@ func TestChatOfTheHub(t *testing.T) {
 	if want := map[string]int{"ok": exitOK, "refused": exitRefused}; code != want[r.Verdict] {
 		t.Errorf("exit %d with verdict %s: %s", code, r.Verdict, errs)
 	}
-	if r.Scenario != "chat" || len(r.Command) == 0 || r.Config.Pairs != 5 || len(r.Result.Levels) != 1 || r.Result.Levels[0].Sent != r.Result.Levels[0].Received {
+	if r.Scenario != "chat" || len(r.Command) == 0 || r.Config.Pairs != 5 || len(r.Result.Sides) != 1 || len(r.Result.Sides[0].Levels) != 1 || r.Result.Sides[0].Levels[0].Sent != r.Result.Sides[0].Levels[0].Received {
 		t.Errorf("%s", b)
 	}
 	if !strings.Contains(out, "hub: 1:1 messages") {
