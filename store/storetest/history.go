@@ -17,6 +17,7 @@ type History struct {
 	mu     sync.Mutex
 	sent   map[id.Message]store.Message // what was tried, whatever came of it
 	acked  map[id.Message]store.Message
+	shown  map[id.Message]store.Message // what readers were given
 	last   map[id.Thread]uint64
 	live   []Violation
 	strict bool
@@ -44,6 +45,7 @@ const (
 	Twice    Kind = "two acks of one message differ"
 	Disorder Kind = "an ack came out of seq order"
 	Retried  Kind = "a retry was answered differently than the first time"
+	Vanished Kind = "a message that a reader was given is not there, or elsewhere"
 )
 
 // String names the promise and the place.
@@ -55,8 +57,8 @@ func (v Violation) String() string {
 // sent, or whose content differs, is a violation too.
 func NewHistory(strict bool) *History {
 	return &History{
-		sent: map[id.Message]store.Message{}, acked: map[id.Message]store.Message{}, last: map[id.Thread]uint64{},
-		strict: strict,
+		sent: map[id.Message]store.Message{}, acked: map[id.Message]store.Message{},
+		shown: map[id.Message]store.Message{}, last: map[id.Thread]uint64{}, strict: strict,
 	}
 }
 
@@ -86,13 +88,22 @@ func (h *History) Acked(m store.Message, duplicate, live bool) {
 	h.last[m.Thread] = m.Seq
 }
 
+// Shown notes what a reader was given.
+func (h *History) Shown(page ...store.Message) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, m := range page {
+		h.shown[m.ID] = store.Message{ID: m.ID, Thread: m.Thread, Seq: m.Seq, Sent: m.Sent}
+	}
+}
+
 // Cut copies the history as it is now. A crash that is simulated after Cut has returned must keep all
 // that the copy says was acked.
 func (h *History) Cut() *History {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return &History{
-		sent: maps.Clone(h.sent), acked: maps.Clone(h.acked), last: maps.Clone(h.last),
+		sent: maps.Clone(h.sent), acked: maps.Clone(h.acked), shown: maps.Clone(h.shown), last: maps.Clone(h.last),
 		live: append([]Violation(nil), h.live...), strict: h.strict,
 	}
 }
@@ -164,6 +175,11 @@ func (h *History) Check(read Read) ([]Violation, error) {
 			found = append(found, Violation{Moved, m.Thread, m.ID, m.Seq})
 		}
 	}
+	for _, m := range h.shown {
+		if s := stands[m.ID]; s.Seq != m.Seq || s.Thread != m.Thread || s.Sent != m.Sent {
+			found = append(found, Violation{Vanished, m.Thread, m.ID, m.Seq})
+		}
+	}
 	return found, nil
 }
 
@@ -226,6 +242,12 @@ func (h *History) CheckLog(log store.Log, read Read, find func(id.Message) (stor
 	h.mu.Lock()
 	sent := maps.Clone(h.sent)
 	h.mu.Unlock()
+	type answer struct {
+		entry  *store.Entry
+		stands store.Message
+	}
+	answers := make(chan answer, len(sent))
+	window := make(chan struct{}, 1000) // within every queue's budget
 	for _, m := range sent {
 		stands, err := find(m.ID)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -233,7 +255,15 @@ func (h *History) CheckLog(log store.Log, read Read, find func(id.Message) (stor
 		}
 		retry := m
 		retry.Sent++ // the first Sent must come back
-		found = append(found, h.CheckRetry(try(log, retry), stands)...)
+		window <- struct{}{}
+		log.Append(&store.Entry{Message: retry, Done: func(e *store.Entry) {
+			answers <- answer{e, stands}
+			<-window
+		}})
+	}
+	for range sent {
+		a := <-answers
+		found = append(found, h.CheckRetry(a.entry, a.stands)...)
 	}
 	again, err := h.Check(read)
 	return append(found, again...), err
