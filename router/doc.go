@@ -8,7 +8,7 @@
 // 256 shards by a seeded hash of the user id, each a mutex and an open-addressed map of 24-byte entries
 // (user, connection) without a pointer: a user with several devices has several entries in one probe
 // run. Load stays between a half and three quarters, growth is by a half, and a shard shrinks when it is
-// a quarter full, so a connection costs 32 to 48 bytes. Shards of 32 KiB and more live outside the Go
+// a quarter full, so a connection costs 32 to 48 bytes. Shards of 16 KiB and more live outside the Go
 // heap: the collector neither scans them nor counts them into its next target.
 //
 // # Rooms

@@ -53,6 +53,7 @@ type peer struct {
 	closed  *Closing
 	holds   map[id.Thread]*hold
 	feeder  router.Feeder
+	feeding bool // Next is queued, or runs
 	paused  bool // the feeder waits until the client has read
 	next    []router.Feeder
 }
@@ -206,10 +207,16 @@ func (l *Loops) Pause(c router.Conn, on bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := l.peers[c]
-	if p.paused && !on && p.feeder != nil {
+	p.paused = on
+	l.feed(p)
+}
+
+// feed has the feeder's Next be called, if there is a feeder and it may.
+func (l *Loops) feed(p *peer) {
+	if p.feeder != nil && !p.feeding && !p.paused {
+		p.feeding = true
 		l.job(p, func() { l.runFeeder(p) })
 	}
-	p.paused = on
 }
 
 // Drop makes c's hold of t overflow as if too much had come.

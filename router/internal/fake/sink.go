@@ -118,7 +118,7 @@ func (l *Loops) Feed(c router.Conn, f router.Feeder) {
 			p.next = append(p.next, f)
 		default:
 			p.feeder = f
-			l.job(p, func() { l.runFeeder(p) })
+			l.feed(p)
 		}
 	})
 }
@@ -128,24 +128,19 @@ func (l *Loops) runFeeder(p *peer) {
 	l.mu.Lock()
 	f := p.feeder
 	l.mu.Unlock()
-	if f == nil {
+	if f == nil { // closed meanwhile
 		return
 	}
 	more := f.Next()
 	l.enter(p.conn, func(p *peer) {
-		if p.feeder == nil {
-			return
-		}
-		if !more {
+		p.feeding = false
+		if p.feeder != nil && !more {
 			p.feeder = nil
 			if len(p.next) > 0 {
 				p.feeder, p.next = p.next[0], p.next[1:]
-				more = true
 			}
 		}
-		if more && !p.paused {
-			l.job(p, func() { l.runFeeder(p) })
-		}
+		l.feed(p)
 	})
 }
 

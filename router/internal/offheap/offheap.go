@@ -10,7 +10,7 @@ import (
 
 // threshold is the size in bytes from which an array is mapped: below it the rounding to pages and the
 // mapping itself cost more than they save.
-const threshold = 32 << 10
+const threshold = 16 << 10
 
 // Slice is an array of Ts, all zero at first. T must not contain pointers: the collector does not see
 // them here. The zero Slice is empty.

@@ -3,7 +3,7 @@ package offheap
 import "unsafe"
 
 // chunkBytes is about the size of a Pool's chunks. They never move.
-const chunkBytes = 64 << 10
+const chunkBytes = 32 << 10
 
 // Pool hands out Ts by index, from chunks that never move, so that growth copies nothing and costs at
 // most one chunk too much. T contains no pointers and begins with a uint32, which links the items that
@@ -65,4 +65,10 @@ func perChunk[T any]() uint32 {
 		n *= 2
 	}
 	return n
+}
+
+// Bytes is the memory that the Pool has.
+func (p *Pool[T]) Bytes() int {
+	var t T
+	return len(p.chunks) * int(perChunk[T]()) * int(unsafe.Sizeof(t))
 }

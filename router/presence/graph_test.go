@@ -1,0 +1,215 @@
+package presence
+
+import (
+	"math/rand/v2"
+	"testing"
+	"unsafe"
+
+	"github.com/tolkflip/tolkflip/proto/id"
+	"github.com/tolkflip/tolkflip/router"
+)
+
+func userAt(n int) id.User {
+	var u id.User
+	for i := range 8 {
+		u.ID[i] = byte(n >> (8 * i))
+	}
+	u.ID[15] = 1
+	return u
+}
+
+func connAt(slot, generation int) router.Conn {
+	return router.MakeConn(0, 0, uint32(generation), uint32(slot))
+}
+
+func newGraph() *graph { return &graph{seed: [2]uint64{3, 5}} }
+
+// TestGraphAgainstModel compares random watching, unwatching, closing, reuse of slots and sweeping with plain
+// maps, and at the end nothing may be left.
+func TestGraphAgainstModel(t *testing.T) {
+	t.Parallel()
+	const slots, users, limit = 30, 60, 25
+	rnd := rand.New(rand.NewPCG(1, 2))
+	g := newGraph()
+	type key struct {
+		conn router.Conn
+		user id.User
+	}
+	model := make(map[key]bool) // granted
+	conns := make([]router.Conn, slots)
+	generation := 0
+	var late []router.Conn
+	fresh := func(i int) {
+		generation++
+		conns[i] = connAt(i+1, generation)
+	}
+	for i := range conns {
+		fresh(i)
+	}
+	owner := func(c router.Conn) id.User { return userAt(1000 + int(c.Slot())) }
+	watches := func(c router.Conn) (n int) {
+		for k := range model {
+			if k.conn == c {
+				n++
+			}
+		}
+		return n
+	}
+	for op := range 40_000 {
+		i := rnd.IntN(slots)
+		c := conns[i]
+		switch k := rnd.IntN(20); {
+		case k < 8:
+			var list []wanted
+			extra := 0
+			for _, n := range rnd.Perm(users)[:rnd.IntN(8)] {
+				u := wanted{userAt(n), rnd.IntN(2) == 0}
+				list = append(list, u)
+				if _, in := model[key{c, u.user}]; !in {
+					extra++
+				}
+			}
+			ok := g.add(router.Caller{Conn: c, User: owner(c)}, list, limit)
+			if !ok && watches(c)+extra <= limit && extra < 3*limit {
+				// Only the bound on slots in use may refuse besides; it needs many unswept ones.
+				g.sweepAll()
+				continue
+			}
+			if ok && watches(c)+extra > limit {
+				t.Fatalf("op %d: %d watches and %d more of %d", op, watches(c), extra, limit)
+			}
+			if ok {
+				for _, u := range list {
+					model[key{c, u.user}] = u.granted
+				}
+			}
+		case k < 14:
+			var list []id.User
+			for _, n := range rnd.Perm(users)[:rnd.IntN(6)] {
+				list = append(list, userAt(n))
+				delete(model, key{c, userAt(n)})
+			}
+			g.remove(c, list)
+		case k < 17:
+			for k := range model {
+				if k.conn == c {
+					delete(model, k)
+				}
+			}
+			fresh(i)
+			g.closed(c)
+			if late = append(late, c); len(late) > 5 { // told twice, the second time long after
+				g.closed(late[0])
+				late = late[1:]
+			}
+		case k < 18:
+			g.sweepAll()
+		default:
+			u := userAt(rnd.IntN(users))
+			got := make(map[router.Conn]bool)
+			g.each(u, func(c router.Conn, w id.User, granted bool) {
+				if _, twice := got[c]; twice {
+					t.Fatalf("op %d: a watcher twice", op)
+				}
+				if w != owner(c) {
+					t.Fatalf("op %d: wrong owner", op)
+				}
+				got[c] = granted
+			})
+			want := 0
+			for k, granted := range model {
+				if k.user != u {
+					continue
+				}
+				want++
+				if is, in := got[k.conn]; !in || is != granted {
+					t.Fatalf("op %d: watcher in %v granted %v, want granted %v", op, in, is, granted)
+				}
+			}
+			if len(got) != want {
+				t.Fatalf("op %d: %d watchers, want %d", op, len(got), want)
+			}
+		}
+		if g.mu.live != len(model) {
+			t.Fatalf("op %d: %d live, want %d", op, g.mu.live, len(model))
+		}
+	}
+	for _, c := range conns {
+		g.closed(c)
+	}
+	g.sweepAll()
+	if g.mu.live+g.mu.blocks.Len()+g.mu.people.Len()+g.mu.watchers.Len() != 0 {
+		t.Errorf("left: %d live, %d blocks, %d people, %d watchers", g.mu.live, g.mu.blocks.Len(), g.mu.people.Len(), g.mu.watchers.Len())
+	}
+}
+
+// TestGraphSlotReuse: a slot's next connection watches before the end of the former was told.
+func TestGraphSlotReuse(t *testing.T) {
+	t.Parallel()
+	g := newGraph()
+	u := userAt(1)
+	old, next := connAt(7, 1), connAt(7, 2)
+	g.add(router.Caller{Conn: old, User: userAt(50)}, []wanted{{u, true}, {userAt(2), true}}, 10)
+	g.add(router.Caller{Conn: next, User: userAt(51)}, []wanted{{u, true}}, 10)
+	g.closed(old) // late
+	var got []router.Conn
+	g.each(u, func(c router.Conn, _ id.User, _ bool) { got = append(got, c) })
+	if len(got) != 1 || got[0] != next || g.mu.live != 1 {
+		t.Errorf("watchers %v, %d live", got, g.mu.live)
+	}
+}
+
+// TestGraphToggling: watching and unwatching for ever must not fill the memory.
+func TestGraphToggling(t *testing.T) {
+	t.Parallel()
+	g := newGraph()
+	for i := range 2000 { // a popular person
+		g.add(router.Caller{Conn: connAt(i+10, 1), User: userAt(5000 + i)}, []wanted{{userAt(1), true}}, 10)
+	}
+	me := router.Caller{Conn: connAt(1, 1), User: userAt(99)}
+	before := g.mu.blocks.Len()
+	for i := range 20_000 {
+		list := []wanted{{userAt(1), true}, {userAt(100_000 + i), false}}
+		if !g.add(me, list, 10) {
+			t.Fatalf("refused at %d", i)
+		}
+		g.remove(me.Conn, []id.User{list[0].user, list[1].user})
+		if i%3 == 0 {
+			g.sweepAll()
+		}
+	}
+	g.sweepAll()
+	if n := g.mu.blocks.Len() - before; n > 4 {
+		t.Errorf("%d more blocks", n)
+	}
+	if n := g.mu.people.Len(); n != 1 {
+		t.Errorf("%d people", n)
+	}
+}
+
+// TestGraphBytes holds the promise of at most 20 bytes a watch with 8 of a connection, all included.
+func TestGraphBytes(t *testing.T) {
+	t.Parallel()
+	if p, w, b := unsafe.Sizeof(person{}), unsafe.Sizeof(watcher{}), unsafe.Sizeof(block{}); p != 32 || w != 32 || b != 40 {
+		t.Fatalf("a person has %d bytes, a watcher %d, a block %d", p, w, b)
+	}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	const conns = 15_000
+	g := newGraph()
+	for i := range conns {
+		var list []wanted
+		for at := rnd.IntN(conns); len(list) < 8; at += 1 + rnd.IntN(conns/8-1) {
+			list = append(list, wanted{userAt(at % conns), true})
+		}
+		g.add(router.Caller{Conn: connAt(i+1, 1), User: userAt(i)}, list, 1000)
+	}
+	bytes := g.mu.blocks.Bytes() + g.mu.people.Bytes() + g.mu.watchers.Bytes() + 4*len(g.mu.index.Items)
+	for _, s := range g.mu.bySlot {
+		bytes += 4 * len(s.Items)
+	}
+	if per := float64(bytes) / (8 * conns); per > 20 {
+		t.Errorf("%.1f bytes a watch", per)
+	} else {
+		t.Logf("%.1f bytes a watch", per)
+	}
+}
