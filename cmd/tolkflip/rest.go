@@ -77,7 +77,7 @@ func (s *server) services(from *settings) ([]httpapi.Service, error) {
 		return nil, fmt.Errorf("group: %w", err)
 	}
 	threads := apichat.New(apichat.Deps{
-		Rules: s.chat, Threads: s.stores.threads, Cursors: s.stores.cursors,
+		Rules: s.chat, Threads: s.stores.threads, Cursors: s.stores.cursors, Log: s.stores.log,
 		People: s.stores.users, Groups: s.stores.groups, Online: s.presence.OnlineCount,
 	})
 	healthy := func(name string) httpapi.Health { return httpapi.Health{Name: name, Status: "healthy"} }
