@@ -4,7 +4,6 @@ package chat
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"math"
 	"testing"
@@ -72,7 +71,7 @@ func TestSendDoesNotAllocate(t *testing.T) {
 	}
 	r := router.New(sink, prometheus.NewRegistry())
 	s, err := New(Default(), r, nil, Stores{Log: log, Members: roster{users: users}},
-		slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry())
+		slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}

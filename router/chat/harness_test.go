@@ -3,7 +3,6 @@ package chat
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"testing"
 
@@ -42,7 +41,7 @@ func newWorld(t *testing.T, edit func(*memory.Config, *Config)) *world {
 	s, err := New(cfg, r, l, Stores{
 		Log: mem.Log(), Threads: mem.Threads(), Users: mem.Users(),
 		Groups: mem.Groups(), Members: mem.Members(), Cursors: mem.Cursors(),
-	}, slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry())
+	}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}

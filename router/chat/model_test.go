@@ -3,7 +3,6 @@ package chat
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"math/rand/v2"
@@ -99,7 +98,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	cfg.ResumeBytes = 2000 + rnd.IntN(20_000)
 	cfg.ResumeRounds = 1 + rnd.IntN(3)
 	r := router.New(m.loops, prometheus.NewRegistry())
-	s, err := New(cfg, r, m.loops, Stores{Log: m.log}, slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry())
+	s, err := New(cfg, r, m.loops, Stores{Log: m.log}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}

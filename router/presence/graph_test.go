@@ -2,6 +2,7 @@ package presence
 
 import (
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"unsafe"
 
@@ -156,6 +157,59 @@ func TestGraphSlotReuse(t *testing.T) {
 	g.each(u, func(c router.Conn, _ id.User, _ bool) { got = append(got, c) })
 	if len(got) != 1 || got[0] != next || g.mu.live != 1 {
 		t.Errorf("watchers %v, %d live", got, g.mu.live)
+	}
+}
+
+// TestGraphConcurrently has many connections watch and close while lists longer than a step are walked and
+// swept; at the end nothing may be left.
+func TestGraphConcurrently(t *testing.T) {
+	t.Parallel()
+	g := newGraph()
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	walked := make(chan int)
+	go func() { // as Run does
+		longest := 0
+		for {
+			n := 0
+			g.each(userAt(1), func(router.Conn, id.User, bool) { n++ })
+			longest = max(longest, n)
+			g.sweepAll()
+			select {
+			case <-done:
+				walked <- longest
+				return
+			default:
+			}
+		}
+	}()
+	for k := range 4 {
+		wg.Go(func() {
+			for i := range 1500 {
+				c := connAt(1+k*2000+i%700, 1+i)
+				g.add(router.Caller{Conn: c, User: userAt(9000 + k)}, []wanted{{userAt(1), true}, {userAt(i), true}}, 10)
+				if i%3 == 0 {
+					g.remove(c, []id.User{userAt(1)})
+				}
+				if i >= 600 {
+					g.closed(connAt(1+k*2000+(i-600)%700, 1+i-600))
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(done)
+	if n := <-walked; n <= step {
+		t.Errorf("the longest list had %d watches, which is one step", n)
+	}
+	for k := range 4 {
+		for i := range 1500 {
+			g.closed(connAt(1+k*2000+i%700, 1+i))
+		}
+	}
+	g.sweepAll()
+	if g.mu.live+g.mu.blocks.Len()+g.mu.people.Len()+g.mu.watchers.Len() != 0 {
+		t.Errorf("left: %d live, %d blocks, %d people, %d watchers", g.mu.live, g.mu.blocks.Len(), g.mu.people.Len(), g.mu.watchers.Len())
 	}
 }
 

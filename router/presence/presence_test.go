@@ -3,7 +3,6 @@ package presence
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -51,7 +50,7 @@ func inWorld(t *testing.T, edit func(*Config), test func(w *world)) {
 			edit(&cfg)
 		}
 		s, err := New(cfg, r, Stores{Users: mem.Users(), Threads: mem.Threads(), Members: mem.Members()},
-			slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry())
+			slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -269,6 +268,7 @@ func TestWatch(t *testing.T) {
 		// A closed connection's watches go, and one that was closed before it could watch leaves none.
 		w.router.Detach(b)
 		w.router.Detach(e)
+		w.wait(time.Second)
 		w.Watch(e, &proto.Request{Users: []id.User{ann}})
 		w.wait(time.Second)
 		w.graph.mu.Lock()
