@@ -16,7 +16,7 @@ type Config struct {
 
 	CacheBytes    int64 // block cache; filled as blocks are read
 	MemTableBytes int64 // one memtable; it grows to that as it is written
-	HotBytes      int   // newest messages in memory, for reads that need no disk; filled as they are written
+	HotBytes      int   // newest messages in memory, for reads that need no disk; takes room as they are written. 0 = none
 	FilterBytes   int   // what proves that a message id is new, at most; grows with the ids. 0 = none
 	Threads       int   // threads whose head is kept in memory
 	Cursors       int   // cursors kept in memory
@@ -96,7 +96,7 @@ func (c Config) Validate() error {
 		return errors.New("pebble: no directory")
 	}
 	for name, v := range map[string]int64{
-		"CacheBytes": c.CacheBytes, "MemTableBytes": c.MemTableBytes, "HotBytes": int64(c.HotBytes),
+		"CacheBytes": c.CacheBytes, "MemTableBytes": c.MemTableBytes,
 		"Threads": int64(c.Threads), "Cursors": int64(c.Cursors), "Inflight": int64(c.Inflight),
 		"QueueItems": int64(c.QueueItems), "QueueBytes": int64(c.QueueBytes),
 		"GroupMessages": int64(c.GroupMessages), "GroupBytes": int64(c.GroupBytes),
@@ -113,8 +113,8 @@ func (c Config) Validate() error {
 	if c.GroupMessages > maxGroup {
 		return fmt.Errorf("pebble: GroupMessages must be at most %d", maxGroup)
 	}
-	if c.Pace < 0 || c.FilterBytes < 0 {
-		return errors.New("pebble: Pace and FilterBytes must not be negative")
+	if c.Pace < 0 || c.FilterBytes < 0 || c.HotBytes < 0 {
+		return errors.New("pebble: Pace, FilterBytes and HotBytes must not be negative")
 	}
 	if c.Now == nil {
 		return errors.New("pebble: no clock")

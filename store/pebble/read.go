@@ -43,7 +43,6 @@ func (l threadLog) After(_ context.Context, t id.Thread, after uint64, limit int
 	} else {
 		durable = 1<<64 - 1 // all that it sees is
 	}
-	durable = l.s.clip(durable)
 	return l.s.walk(it, t, &p, it.SeekGE(messageKey(t, after+1)), it.Next, func(seq uint64) bool { return seq <= durable })
 }
 
@@ -81,18 +80,10 @@ func (s *Store) before(t id.Thread, before uint64, limit int) ([]store.Message, 
 		if it, err = s.tail(t); err != nil {
 			return nil, err
 		}
-		before = min(before, s.clip(durable)+1)
+		before = min(before, durable+1)
 	}
 	p = page{limit: limit}
 	return s.walk(it, t, &p, it.SeekLT(messageKey(t, before)), it.Prev, func(uint64) bool { return true })
-}
-
-// clip is the durable head, unless a test wants to see what happens without it.
-func (s *Store) clip(durable uint64) uint64 {
-	if s.cfg.faults.clipOff {
-		return 1<<64 - 2
-	}
-	return durable
 }
 
 // walk fills a page from where it stands, and closes it.
@@ -234,7 +225,7 @@ func (h *shard) peek(t id.Thread) (durable uint64, there bool) {
 	if th == nil {
 		return 0, false
 	}
-	return th.durable.Load(), true
+	return h.s.clip(th), true
 }
 
 // newest gives the newest durable message of a thread, zero where there is none.

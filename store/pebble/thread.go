@@ -127,7 +127,7 @@ func (h *shard) head(t id.Thread, see func(durable, newest uint64)) (durable uin
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	if th := h.threads[t]; th != nil {
-		durable = th.durable.Load()
+		durable = h.s.clip(th)
 		if see != nil {
 			see(durable, th.newest)
 		}
@@ -135,6 +135,14 @@ func (h *shard) head(t id.Thread, see func(durable, newest uint64)) (durable uin
 	}
 	it, err = h.s.tail(t)
 	return 0, it, err
+}
+
+// clip is the thread's durable head, unless a test wants to see what happens without it.
+func (s *Store) clip(th *thread) uint64 {
+	if s.cfg.faults.clipOff {
+		return 1<<64 - 2
+	}
+	return th.durable.Load()
 }
 
 // tail makes an iterator over a thread's messages. It is cheap; what is expensive is to position it.

@@ -31,8 +31,13 @@ const (
 	windowHops = 4096
 )
 
+// newWindow makes one of so many bytes, or none where that is less than two chunks.
 func newWindow(bytes int) (window, error) {
-	ring, err := mapMemory(max(2, bytes/windowChunk) * windowChunk)
+	chunks := bytes / windowChunk
+	if chunks < 2 {
+		return window{}, nil
+	}
+	ring, err := mapMemory(chunks * windowChunk)
 	if err != nil {
 		return window{}, fmt.Errorf("make the window of newest messages: %w", err)
 	}
@@ -40,6 +45,9 @@ func newWindow(bytes int) (window, error) {
 }
 
 func (w *window) release() error {
+	if w.ring == nil {
+		return nil
+	}
 	if err := syscall.Munmap(w.ring); err != nil {
 		return fmt.Errorf("release the window of newest messages: %w", err)
 	}
@@ -47,10 +55,10 @@ func (w *window) release() error {
 	return nil
 }
 
-// add stores a record and gives its place, or 0 where it is too large.
+// add stores a record and gives its place, or 0 where it is too large or there is no window.
 func (w *window) add(previous, seq uint64, value []byte) uint64 {
 	n := uint64(windowHeader + len(value))
-	if n > windowChunk {
+	if n > windowChunk || w.ring == nil {
 		return 0
 	}
 	if left := windowChunk - w.head%windowChunk; left < n {
