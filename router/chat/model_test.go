@@ -264,6 +264,9 @@ func (m *model) run() error {
 	}
 	m.service.Resume(m.client, r)
 	if !m.open {
+		for range m.rnd.IntN(60) { // the worker that called Resume may be slow to attach
+			m.step()
+		}
 		m.service.router.Attach(m.client)
 	}
 	for range m.rnd.IntN(800) {

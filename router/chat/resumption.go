@@ -99,6 +99,10 @@ func (f *resumption) Next() (more bool) {
 	switch {
 	case f.ended:
 		return false
+	case f.checked == 0 && len(f.threads) > 0 && !f.service.router.Attached(f.caller):
+		// Resume comes before Attach, on another worker, which is about to make it. What became durable
+		// between a head and Attach would be neither in the backlog nor held.
+		return true
 	case f.checked < len(f.threads):
 		f.check()
 		if f.checked < len(f.threads) {
