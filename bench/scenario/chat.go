@@ -160,12 +160,11 @@ func search(ctx context.Context, c ChatConfig, runs []*chatRun, r *ChatResult) e
 				continue
 			}
 			more = true
-			l, err := run.level(ctx, rate)
-			r.Sides[i].Levels = append(r.Sides[i].Levels, l)
-			if err = errors.Join(err, l.verdict()); err != nil {
+			passed, err := run.try(ctx, rate, &r.Sides[i])
+			if err != nil {
 				return err
 			}
-			searches[i].Report(l.Passed)
+			searches[i].Report(passed)
 		}
 	}
 	for i := range r.Sides {
@@ -231,6 +230,23 @@ func (r *chatRun) each(f func(c *chatPart)) {
 	for _, c := range r.parts {
 		c.part.loop.Call(func() { f(c) })
 	}
+}
+
+// try offers one rate. A level that is refused decides nothing and is made again, since the machine's other work can make the
+// generator late; the second refusal in a row ends the run.
+func (r *chatRun) try(ctx context.Context, rate float64, side *ChatSide) (passed bool, err error) {
+	for range 2 {
+		var l Level
+		l, err = r.level(ctx, rate)
+		side.Levels = append(side.Levels, l)
+		if err = errors.Join(err, l.broken()); err != nil {
+			return false, err
+		}
+		if err = l.discarded(); err == nil {
+			return l.Passed, nil
+		}
+	}
+	return false, err
 }
 
 // level offers one rate, waits until all has come, and judges.

@@ -104,7 +104,10 @@ func (r *ChatSide) table() report.Table {
 
 func (l *Level) row() []string {
 	end := "pass"
-	if !l.Passed {
+	switch {
+	case l.Discarded:
+		end = "REFUSED: the generator was late"
+	case !l.Passed:
 		end = "FAIL: " + l.Why
 	}
 	return []string{

@@ -73,7 +73,7 @@ func (e *echoRun) close() {
 const echoRate = 200 // pings a second, and as many messages
 
 // measure runs both for a while.
-func (e *echoRun) measure(ctx context.Context, warm, duration time.Duration) Probes {
+func (e *echoRun) measure(ctx context.Context, warm, duration time.Duration) *Probes {
 	e.chat.config.WarmUp, e.chat.config.Duration = warm, duration
 	start := int64(time.Since(e.chat.zero))
 	from := start + int64(warm)
@@ -83,7 +83,7 @@ func (e *echoRun) measure(ctx context.Context, warm, duration time.Duration) Pro
 		p.schedule = plan.NewSchedule(start, echoRate, to-start, len(p.part.conns), plan.Share{Of: 1}, rand.Uint64())
 		p.from, p.to, p.sent, p.took = from, to, 0, histogram.New()
 	})
-	var out Probes
+	out := &Probes{}
 	level, err := e.chat.level(ctx, echoRate)
 	out.Pairs = level
 	if err != nil {

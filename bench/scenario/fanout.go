@@ -99,6 +99,7 @@ type FanoutSide struct {
 	Deliveries float64     `json:"median_deliveries_per_s"`
 	EchoP99    float64     `json:"median_ping_pong_p99_ms,omitempty"`
 	PairsP99   float64     `json:"median_pairs_p99_ms,omitempty"`
+	ControlP99 float64     `json:"median_control_p99_ms,omitempty"` // ping and pong of a hub that has nothing else to do
 }
 
 // FanoutResult is what a fan-out run found.
@@ -145,8 +146,7 @@ func RunFanout(ctx context.Context, c FanoutConfig) (*FanoutResult, error) {
 	}
 	for i, f := range sides {
 		r.Sides[i].Frame = f.frame()
-		f.close()
-		err = errors.Join(err, f.subject.Close())
+		err = errors.Join(err, f.close(), f.subject.Close())
 	}
 	r.sum()
 	return r, err
@@ -193,6 +193,7 @@ func (r *FanoutResult) sum() {
 		if len(s.Legs) > 0 && s.Legs[0].Echo != nil {
 			s.EchoP99 = medianOf(s.Legs, func(l FanoutLeg) float64 { return l.Echo.Pong.P99 })
 			s.PairsP99 = medianOf(s.Legs, func(l FanoutLeg) float64 { return l.Echo.Pairs.Receive.P99 })
+			s.ControlP99 = medianOf(s.Legs, func(l FanoutLeg) float64 { return l.Control.Pong.P99 })
 		}
 	}
 }
@@ -201,7 +202,7 @@ func (r *FanoutResult) sum() {
 func (r *FanoutResult) Tables() []report.Table {
 	t := report.Table{
 		Title: "fan-out, saturated; medians of the legs",
-		Head:  []string{"target", "deliveries/s", "legs", "content B", "frame B", "broadcast p50 ms", "ack p99 ms", "echo p99 ms", "pairs p99 ms", "server us each", "cores s+g", "full", "first / this"},
+		Head:  []string{"target", "deliveries/s", "legs", "content B", "frame B", "broadcast p50 ms", "ack p99 ms", "echo p99 ms", "pairs p99 ms", "control p99 ms", "server us each", "cores s+g", "full", "first / this"},
 	}
 	if r.Light {
 		t.Title = "fan-out, one broadcast at a time; medians of the legs"
@@ -227,10 +228,13 @@ func (r *FanoutResult) Tables() []report.Table {
 			name, report.Count(int64(s.Deliveries)), fmt.Sprintf("%s..%s", report.Count(int64(lowest)), report.Count(int64(highest))),
 			fmt.Sprint(s.Content), report.Number(s.Frame),
 			report.Number(median(func(l FanoutLeg) float64 { return l.Took.P50 })), report.Number(median(func(l FanoutLeg) float64 { return l.Ack.P99 })),
-			report.Number(s.EchoP99), report.Number(s.PairsP99), report.Number(median(func(l FanoutLeg) float64 { return l.ServerPer })),
+			report.Number(s.EchoP99), report.Number(s.PairsP99), report.Number(s.ControlP99), report.Number(median(func(l FanoutLeg) float64 { return l.ServerPer })),
 			fmt.Sprintf("%.2f+%.2f", median(func(l FanoutLeg) float64 { return l.CPU.Server }), median(func(l FanoutLeg) float64 { return l.CPU.Generator })),
 			string(s.Legs[len(s.Legs)-1].Full), ratio,
 		})
+	}
+	if !r.Light {
+		t.Notes = append(t.Notes, "echo: ping and pong of bystanders; pairs: messages between bystanders; control: ping and pong of an idle hub's, which is what the machine and the generator add")
 	}
 	t.Notes = append(t.Notes, fmt.Sprintf("content bytes carry a stamp of %d; frame bytes include the WebSocket header", dialect.StampSize))
 	return []report.Table{t}

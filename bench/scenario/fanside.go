@@ -2,7 +2,9 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,7 +32,8 @@ type FanoutLeg struct {
 	CPU        probe.Reading     `json:"cpu"`
 	ServerPer  float64           `json:"server_us_per_delivery"`
 	Full       plan.Side         `json:"full"`
-	Echo       *Probes           `json:"echo,omitempty"`
+	Echo       *Probes           `json:"echo,omitempty"`         // bystanders of the target
+	Control    *Probes           `json:"echo_control,omitempty"` // bystanders of a hub that has nothing else to do, at the same time
 }
 
 // fanSide is one target of a run with its members connected.
@@ -42,6 +45,8 @@ type fanSide struct {
 	run     atomic.Uint32
 	batch   int64 // messages that the target sends at once
 	echo    *echoRun
+	control *echoRun // the same bystanders of a hub that has nothing else to do: what the machine and the generator add
+	idle    *Subject // that hub
 	zero    time.Time
 }
 
@@ -91,19 +96,40 @@ func (c FanoutConfig) members(ctx context.Context, s *Subject) (*fanSide, error)
 	f.each((*fanPart).assemble)
 	f.parts[0].driver.parts, f.parts[0].driver.members = f.parts, int64(c.Members)
 	if c.echoPeople(s) > 0 {
-		if f.echo, err = openEcho(ctx, c, s, people[everybody:]); err != nil {
-			f.close()
-			return nil, err
+		if err := f.bystanders(ctx, people[everybody:]); err != nil {
+			return nil, errors.Join(err, f.close())
 		}
 	}
 	return f, nil
 }
 
-func (f *fanSide) close() {
-	if f.echo != nil {
-		f.echo.close()
+// bystanders connects people to the target, and as many to a hub of their own.
+func (f *fanSide) bystanders(ctx context.Context, people []users.User) (err error) {
+	if f.echo, err = openEcho(ctx, f.config, f.subject, people); err != nil {
+		return err
+	}
+	if f.idle, err = f.config.Open(ctx, string(floor.Hub), floor.Config{}); err != nil {
+		return err
+	}
+	others, err := f.idle.People(ctx, len(people))
+	if err != nil {
+		return err
+	}
+	f.control, err = openEcho(ctx, f.config, f.idle, others)
+	return err
+}
+
+func (f *fanSide) close() error {
+	for _, e := range []*echoRun{f.echo, f.control} {
+		if e != nil {
+			e.close()
+		}
 	}
 	f.crowd.close()
+	if f.idle != nil {
+		return f.idle.Close()
+	}
+	return nil
 }
 
 func (f *fanSide) each(do func(p *fanPart)) {
@@ -150,10 +176,11 @@ func (f *fanSide) leg(ctx context.Context, warm, duration time.Duration) (Fanout
 			base: f.delivered(), on: true, took: histogram.New(), ack: histogram.New(),
 		}
 	})
-	var probes chan Probes
+	var probes sync.WaitGroup
+	var echo, control *Probes
 	if f.echo != nil && duration > calibration {
-		probes = make(chan Probes, 1)
-		go func() { probes <- f.echo.measure(ctx, warm, duration) }()
+		probes.Go(func() { echo = f.echo.measure(ctx, warm, duration) })
+		probes.Go(func() { control = f.control.measure(ctx, warm, duration) })
 	}
 	err := wait(ctx, warm)
 	before, meter := f.delivered(), probe.Start(f.subject.PID)
@@ -168,10 +195,8 @@ func (f *fanSide) leg(ctx context.Context, warm, duration time.Duration) (Fanout
 		Full: plan.Full(reading.Usage(len(f.parts))),
 	}
 	f.collect(&l)
-	if probes != nil {
-		got := <-probes
-		l.Echo = &got
-	}
+	probes.Wait()
+	l.Echo, l.Control = echo, control
 	return l, err
 }
 
