@@ -71,6 +71,7 @@ type feed struct {
 	conn    router.Conn
 	feeder  router.Feeder
 	wants   bool // Next is to be called until it says that there is no more
+	again   bool // Feed came while a worker had it, perhaps after Next had looked: its "no more" does not count
 	running bool // a worker has it
 	dead    bool // the connection is gone: only Gone is still to be called
 	news    []released
@@ -146,8 +147,9 @@ func (o fed) apply(l *loop, c router.Conn, _ *frame) {
 	f := o.feed
 	f.running = false
 	if f.job.next {
-		f.wants = f.job.more
+		f.wants = f.job.more || f.again
 	}
+	f.again = false
 	clear(f.job.news)
 	if f.dead {
 		if f.job.gone {
@@ -202,7 +204,7 @@ func (r *resume) gone(l *loop) {
 
 // orphan has the workers call Gone.
 func (l *loop) orphan(f *feed) {
-	f.dead, f.wants = true, false
+	f.dead, f.wants, f.again = true, false, false
 	f.news = f.news[:0]
 	l.orphans = append(l.orphans, f)
 	if !f.running {
@@ -271,7 +273,7 @@ type feedFrom struct{ feeder router.Feeder }
 
 func (o feedFrom) apply(l *loop, c router.Conn, _ *frame) {
 	if f, _, s := l.feeder(c, o.feeder); f != nil {
-		f.wants = true
+		f.wants, f.again = true, f.running
 		l.feed(int(c.Slot()), s)
 	}
 }

@@ -134,7 +134,7 @@ func TestFeedWaitsForTheReader(t *testing.T) {
 	t.Parallel()
 	r := start(t, nil, nil)
 	p, c := r.login(1)
-	const pages = 400
+	const pages = 160
 	content := strings.Repeat("x", 64<<10)
 	calls := make(chan int, pages)
 	n := 0
