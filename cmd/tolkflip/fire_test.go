@@ -4,17 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// TestResumeUnderFire lets 20 people write to a group without pause while 200 clients of its members
-// drop their connections and come back with resume at random moments. Every client sees each seq exactly
-// once, in order. TOLKFLIP_TEST_FIRE sets how long (10 s by default).
+// heads are the newest seqs that writers were told of, by thread.
+type heads struct {
+	threads []string
+	of      map[string]*atomic.Uint64
+}
+
+// TestResumeUnderFire lets 20 people write to four groups without pause while 200 clients of their members
+// drop their connections and come back with resume at random moments. Every client sees each seq of each
+// thread exactly once, in order. TOLKFLIP_TEST_FIRE sets how long (10 s by default).
 func TestResumeUnderFire(t *testing.T) {
 	t.Parallel()
 	long := 10 * time.Second
@@ -23,7 +31,7 @@ func TestResumeUnderFire(t *testing.T) {
 	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	s := start(t, nil)
+	s := start(t, onDisk)
 	var numbers phones
 	people := make([]person, 40)
 	ids := make([]string, len(people))
@@ -31,33 +39,46 @@ func TestResumeUnderFire(t *testing.T) {
 		people[i] = must[person](t, "register")(register(t.Context(), s.URL, numbers.number(), fmt.Sprint("person ", i)))
 		ids[i] = people[i].ID
 	}
-	status, out, err := call(t.Context(), "POST", s.URL+"/api/groups", people[0].Token, map[string]any{"name": "fire", "memberIds": ids})
-	if err != nil || status != 201 {
-		t.Fatalf("make the group: %d %v %v", status, out, err)
+	all := heads{of: map[string]*atomic.Uint64{}}
+	for range 4 {
+		status, out, err := call(t.Context(), "POST", s.URL+"/api/groups", people[0].Token, map[string]any{"name": "fire", "memberIds": ids})
+		if err != nil || status != 201 {
+			t.Fatalf("make the group: %d %v %v", status, out, err)
+		}
+		thread := fmt.Sprint(out["groupId"])
+		all.threads, all.of[thread] = append(all.threads, thread), new(atomic.Uint64)
 	}
-	thread, _ := out["groupId"].(string)
 
-	var head atomic.Uint64
 	writing, stopWriting := context.WithTimeout(t.Context(), long)
 	defer stopWriting()
 	var writers, readers sync.WaitGroup
 	for i := range 20 {
-		writers.Go(func() { fireWriter(writing, t, s.URL, people[i], thread, &head) })
+		thread := all.threads[i%len(all.threads)]
+		writers.Go(func() { fireWriter(writing, t, s.URL, people[i], thread, all.of[thread]) })
 	}
 	var drops, received atomic.Int64
-	finish := make(chan struct{}) // closed when the head is final
+	finish := make(chan struct{}) // closed when the heads are final
 	for i := range 200 {
 		readers.Go(func() {
-			r := fireReader{t: t, base: s.URL, who: people[i%len(people)], thread: thread, random: rand.New(rand.NewPCG(seed, uint64(i)))}
-			drops.Add(int64(r.run(t.Context(), finish, &head)))
-			received.Add(int64(r.seq))
+			r := fireReader{t: t, base: s.URL, who: people[i%len(people)], random: rand.New(rand.NewPCG(seed, uint64(i))), seqs: map[string]uint64{}}
+			for _, thread := range all.threads {
+				r.seqs[thread] = 0
+			}
+			drops.Add(int64(r.run(t.Context(), finish, all)))
+			for _, seq := range r.seqs {
+				received.Add(int64(seq))
+			}
 		})
 	}
 	writers.Wait()
 	close(finish)
 	readers.Wait()
-	t.Logf("%d messages, %d drops, %d received in order by 200 clients", head.Load(), drops.Load(), received.Load())
-	if head.Load() == 0 || drops.Load() == 0 {
+	sent := uint64(0)
+	for _, head := range all.of {
+		sent += head.Load()
+	}
+	t.Logf("%d messages, %d drops, %d received in order by 200 clients", sent, drops.Load(), received.Load())
+	if sent == 0 || drops.Load() == 0 {
 		t.Error("nothing happened")
 	}
 }
@@ -85,22 +106,21 @@ func fireWriter(ctx context.Context, t *testing.T, base string, who person, thre
 	}
 }
 
-// fireReader follows a thread over connections that it drops at random.
+// fireReader follows threads over connections that it drops at random.
 type fireReader struct {
 	t      *testing.T
 	base   string
 	who    person
-	thread string
 	random *rand.Rand
-	seq    uint64 // the last that it holds
+	seqs   map[string]uint64 // the last that it holds, by thread
 }
 
-// run reads until finish is closed and the head is reached, and reports how often it dropped.
-func (r *fireReader) run(ctx context.Context, finish <-chan struct{}, head *atomic.Uint64) (drops int) {
+// run reads until finish is closed and the heads are reached, and reports how often it dropped.
+func (r *fireReader) run(ctx context.Context, finish <-chan struct{}, all heads) (drops int) {
 	for {
-		done, err := r.once(ctx, finish, head)
+		done, err := r.once(ctx, finish, all)
 		if err != nil {
-			r.t.Errorf("reader at %d: %v", r.seq, err)
+			r.t.Errorf("reader at %v: %v", r.seqs, err)
 			return drops
 		}
 		if done {
@@ -111,8 +131,8 @@ func (r *fireReader) run(ctx context.Context, finish <-chan struct{}, head *atom
 }
 
 // once is one connection: resume, then some frames, then the drop.
-func (r *fireReader) once(ctx context.Context, finish <-chan struct{}, head *atomic.Uint64) (done bool, err error) {
-	sock, err := connect(ctx, r.base, r.who.Token, map[string]any{"resume": map[string]any{"threads": map[string]uint64{r.thread: r.seq}}})
+func (r *fireReader) once(ctx context.Context, finish <-chan struct{}, all heads) (done bool, err error) {
+	sock, err := connect(ctx, r.base, r.who.Token, map[string]any{"resume": map[string]any{"threads": r.seqs}})
 	if err != nil {
 		return false, err
 	}
@@ -129,11 +149,12 @@ func (r *fireReader) once(ctx context.Context, finish <-chan struct{}, head *ato
 		}
 	})
 	frames := 1 + r.random.IntN(400)
-	resumed, healing := false, false
+	healing := map[string]bool{} // the resume of these is not complete
+	resumed := false
 	for n := 0; ; n++ {
 		select {
 		case <-finish:
-			if resumed && r.seq >= head.Load() {
+			if resumed && r.reached(all) {
 				return true, nil
 			}
 		default:
@@ -147,21 +168,17 @@ func (r *fireReader) once(ctx context.Context, finish <-chan struct{}, head *ato
 		}
 		switch f.Type {
 		case "new_message":
-			if healing && f.Seq > r.seq+1 {
-				continue // above the gap: the resume that heals it brings this one again
+			if err := r.message(f, healing[f.ThreadID]); err != nil {
+				return false, err
 			}
-			if f.Seq != r.seq+1 {
-				return false, fmt.Errorf("seq %d came after %d", f.Seq, r.seq)
-			}
-			r.seq = f.Seq
 		case "resumed":
 			resumed = true
-			state := f.Threads[r.thread]
-			healing = !state.Complete
-			if healing { // too far behind: the rest is history's to bring
-				if err := r.catchUp(sock, state.Seq); err != nil {
-					return false, err
-				}
+			if err := r.resumed(sock, f, healing); err != nil {
+				return false, err
+			}
+		case "pong": // all that was delivered before the writers ended came before it
+			if resumed && !slices.Contains(slices.Collect(maps.Values(healing)), true) && !r.reached(all) {
+				return false, errors.New("something was lost")
 			}
 		case "error":
 			return false, errors.New(f.Code + " " + f.Message)
@@ -170,11 +187,45 @@ func (r *fireReader) once(ctx context.Context, finish <-chan struct{}, head *ato
 	}
 }
 
-// catchUp is told that the resume ended at seq before the head; the gap up to the next live message is
-// filled by another resume on the same connection.
-func (r *fireReader) catchUp(sock *socket, seq uint64) error {
-	if seq != r.seq {
-		return fmt.Errorf("the resume says it sent up to %d; %d came", seq, r.seq)
+func (r *fireReader) reached(all heads) bool {
+	for thread, head := range all.of {
+		if r.seqs[thread] < head.Load() {
+			return false
+		}
 	}
-	return sock.send(map[string]any{"action": "resume", "threads": map[string]uint64{r.thread: r.seq}})
+	return true
+}
+
+func (r *fireReader) message(f frame, healing bool) error {
+	seq, known := r.seqs[f.ThreadID]
+	switch {
+	case !known:
+		return errors.New("a message of another thread")
+	case healing && f.Seq > seq+1:
+		return nil // above the gap: the resume that heals it brings this one again
+	case f.Seq != seq+1:
+		return fmt.Errorf("seq %d of %s came after %d", f.Seq, f.ThreadID, seq)
+	}
+	r.seqs[f.ThreadID] = f.Seq
+	return nil
+}
+
+// resumed takes the end of a resume. Where the client was too far behind, another resume on the same
+// connection fills the gap up to what is live.
+func (r *fireReader) resumed(sock *socket, f frame, healing map[string]bool) error {
+	missing := map[string]uint64{}
+	for thread, state := range f.Threads {
+		healing[thread] = !state.Complete
+		if state.Complete {
+			continue
+		}
+		if state.Seq != r.seqs[thread] {
+			return fmt.Errorf("the resume says it sent %s up to %d; %d came", thread, state.Seq, r.seqs[thread])
+		}
+		missing[thread] = state.Seq
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return sock.send(map[string]any{"action": "resume", "threads": missing})
 }
