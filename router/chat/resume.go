@@ -42,7 +42,8 @@ func (s *Service) leave(c router.Conn, n int) {
 
 // Resume sends a client that comes back what it lacks, and then Resumed. When it returns the named
 // threads are held: what is delivered live from now on reaches the client after what it lacks. A connection
-// that authenticates attaches right after; the heads are read only then. It reads no store itself. While one resume of a connection is under way another is refused as busy.
+// that authenticates attaches right after; the heads are read only then. Resume reads no store itself. While
+// one resume of a connection is under way another is refused as busy.
 func (s *Service) Resume(c router.Caller, r *proto.Request) {
 	threads := named(r.Resume.Threads)
 	if len(threads) > proto.MaxResume {

@@ -18,8 +18,8 @@
 // # Watches
 //
 // A watch is kept in both directions without a pointer: 8 bytes in a block of four that belongs to its
-// connection, linked into the list of the watched person. With 8 watches a connection that is 20 bytes a
-// watch, all included. A closed connection's watches end at once; their memory comes back when a list is
+// connection, linked into the list of the watched person. With 8 watches a connection that is 19.6 bytes a
+// watch, all included, at 15,000 connections, and 19.3 at a million. A closed connection's watches end at once; their memory comes back when a list is
 // half dead, so that neither closing nor a change ever searches a long list. Lists are walked in steps of
 // step, with the lock free in between: a loop never waits for more than one.
 package presence
