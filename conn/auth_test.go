@@ -2,6 +2,7 @@ package conn
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -226,6 +227,51 @@ func TestDeadlines(t *testing.T) {
 		r.advance(1)
 		r.until("gone", func() bool { return r.open.Load() == 0 })
 	})
+}
+
+// Silence counts against a client only while we listen, and a client that takes what waits for it is not
+// silent.
+func TestDeadlinesOfBusyConnections(t *testing.T) {
+	t.Parallel()
+	enter, leave := make(chan struct{}, 100), make(chan struct{})
+	r := start(t, func(c *Config) { c.MailboxMessages = 1 }, func(f *fakeRules) {
+		f.other = func(string, router.Caller, *proto.Request) {
+			enter <- struct{}{}
+			<-leave
+		}
+	})
+	p, c := r.login(1)
+	p.write(strings.Repeat(masked(ws.Text, true, fmt.Sprintf(`{"action":"delivered","threadId":"%s","seq":1}`, thread(1))), 3))
+	<-enter
+	r.until("paused", func() bool {
+		paused := false
+		r.look(c, func(_ *loop, s *slot) { paused = s.has(noRead) })
+		return paused
+	})
+	r.advance(25)
+	r.advance(25)
+	r.advance(25)
+	close(leave)
+	p.text(`{"action":"ping"}`)
+	p.expect("pong")
+
+	q, cq := r.login(2)
+	ev := newMessage(thread(1), 1, strings.Repeat("x", 64<<10))
+	r.until("blocked", func() bool {
+		blocked := false
+		r.look(cq, func(_ *loop, s *slot) { blocked = s.has(wantWrite) })
+		if !blocked {
+			r.Deliver([]router.Conn{cq}, 0, ev)
+		}
+		return blocked
+	})
+	r.advance(24)
+	var last uint32
+	r.look(cq, func(l *loop, s *slot) { last = s.last })
+	for moved := false; !moved; {
+		q.expect("new_message")
+		r.look(cq, func(l *loop, s *slot) { moved = s.last > last })
+	}
 }
 
 func TestPingAfterTenMinutes(t *testing.T) {

@@ -229,6 +229,14 @@ func TestTooFast(t *testing.T) {
 	ping(30)
 	p.text(`{"action":"ping"}`)
 	p.expectClose(ws.CloseTooFast)
+
+	p, _ = r.login(2)
+	for range 29 {
+		p.write(masked(ws.Ping, true, ""))
+		p.frame()
+	}
+	p.write(masked(ws.Ping, true, ""))
+	p.expectClose(ws.CloseTooFast)
 }
 
 func TestInputBudget(t *testing.T) {

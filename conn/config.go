@@ -39,8 +39,8 @@ type Config struct {
 
 	Now func() time.Time // wall clock, for the expiry of tokens
 
-	tick  time.Duration // resolution of the deadlines
-	hands bool          // the clock of the deadlines moves by Server.advance alone
+	tick   time.Duration // resolution of the deadlines
+	manual bool          // the clock of the deadlines moves by Server.advance alone
 }
 
 // Default is the configuration of a server with a loop a core.
@@ -96,8 +96,8 @@ func (c Config) Validate() error {
 		{"SendsInFlight", int64(c.SendsInFlight), 1, 1 << 16},
 		{"InboxItems", int64(c.InboxItems), 1 << 10, 1 << 30},
 		{"InboxBytes", int64(c.InboxBytes), 1 << 20, 1 << 40},
-		{"MessagesPerSecond", int64(c.MessagesPerSecond), 0, 1 << 15},
-		{"MessageBurst", int64(c.MessageBurst), 1, 1 << 15},
+		{"MessagesPerSecond", int64(c.MessagesPerSecond), 0, 1 << 14},
+		{"MessageBurst", int64(c.MessageBurst), 1, 1 << 14},
 	} {
 		if f.value < f.low || f.value > f.high {
 			return fmt.Errorf("conn: %s is %d, must be %d to %d", f.name, f.value, f.low, f.high)

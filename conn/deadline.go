@@ -70,7 +70,16 @@ func (l *loop) miss(fd int, s *slot, w wait) {
 		l.refuse(fd, s, 408, "the request's head took too long")
 	case forToken:
 		l.close(fd, s, ws.CloseSilent, "not authenticated in time", closedUnauthenticated)
-	case forTraffic:
+	case forTraffic, forPong:
+		if s.has(noRead) { // the silence is ours
+			s.last = l.now
+			l.schedule(fd, s)
+			return
+		}
+		if w == forPong {
+			l.close(fd, s, ws.CloseSilent, "silent for too long", closedSilent)
+			return
+		}
 		s.flags |= isPinged
 		s.mark = l.now
 		l.stats.pings.add(1)
@@ -78,8 +87,6 @@ func (l *loop) miss(fd int, s *slot, w wait) {
 		if s.side == 0 || l.sides.all[s.side].size == 0 {
 			l.write(fd, s, l.server.ping[:])
 		}
-	case forPong:
-		l.close(fd, s, ws.CloseSilent, "silent for too long", closedSilent)
 	case forExpiry:
 		l.close(fd, s, ws.CloseToken, "token_expired", closedExpired)
 	case forClose:

@@ -159,7 +159,7 @@ func start(t testing.TB, edit func(*Config), with func(*fakeRules)) *rig {
 	cfg := Default()
 	cfg.Loops, cfg.Workers = 2, 2
 	cfg.DrainWindow = 0
-	cfg.hands = true
+	cfg.manual = true
 	if edit != nil {
 		edit(&cfg)
 	}

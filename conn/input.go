@@ -138,11 +138,14 @@ func (l *loop) frames(fd int, s *slot, b []byte) (used int) {
 // frame acts on one frame.
 func (l *loop) frame(fd int, s *slot, f *ws.Frame) {
 	switch f.Op {
-	case ws.Ping:
-		if !s.has(isClosing) {
+	case ws.Ping, ws.Pong:
+		switch {
+		case s.has(isClosing):
+		case !l.withinRate(s):
+			l.fail(fd, s, ws.CloseTooFast, "too fast", closedTooFast)
+		case f.Op == ws.Ping:
 			l.pong(fd, s, f.Payload)
 		}
-	case ws.Pong:
 	case ws.Close:
 		l.peerCloses(fd, s, f.Payload)
 	default:
@@ -207,7 +210,7 @@ func (l *loop) message(fd int, s *slot, kind letterKind, b []byte) {
 	}
 }
 
-// withinRate counts a message against the rate budget: a bucket that leaks MessagesPerSecond.
+// withinRate counts a message, or a control frame, against the rate budget: a bucket that leaks MessagesPerSecond.
 func (l *loop) withinRate(s *slot) bool {
 	per := l.server.config.MessagesPerSecond
 	if per == 0 {

@@ -79,7 +79,7 @@ func newLoop(s *Server, index int) (l *loop, err error) {
 	if l.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
 		return l, fmt.Errorf("timerfd: %w", err)
 	}
-	if !s.config.hands {
+	if !s.config.manual {
 		every := unix.NsecToTimespec(int64(s.config.tick))
 		if err = unix.TimerfdSettime(l.timer, 0, &unix.ItimerSpec{Interval: every, Value: every}, nil); err != nil {
 			return l, fmt.Errorf("timerfd: %w", err)

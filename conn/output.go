@@ -113,6 +113,9 @@ func (l *loop) flush(fd int, s *slot) {
 			return
 		}
 		if n > 0 {
+			if s.has(wantWrite) { // there is room because the peer took something
+				s.last = l.now
+			}
 			l.sent(d, n)
 		}
 		if n < len(b) {

@@ -27,8 +27,9 @@ type resume struct {
 type hold struct {
 	frames []*frame
 	bytes  int
-	claims int  // Releases that are still to come
-	over   bool // it overflowed: what it had was dropped, as is what comes, until the next Release
+	claims int          // Releases that are still to come
+	last   *holdThreads // the last that claimed it
+	over   bool         // it overflowed: what it had was dropped, as is what comes, until the next Release
 }
 
 // keep takes a live frame, with its reference, if its thread is held.
@@ -264,7 +265,10 @@ func (o *holdThreads) apply(l *loop, c router.Conn, _ *frame) {
 			h = &hold{}
 			d.resume.holds[t] = h
 		}
-		h.claims++
+		if h.last != o { // a thread that is named twice is held once
+			h.last = o
+			h.claims++
+		}
 	}
 }
 

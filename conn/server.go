@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -166,10 +167,15 @@ func (s *Server) Start(r Rules) error {
 	return nil
 }
 
-// panicked counts and logs a panic. The stack has no content of a message in it.
+// panicked counts and logs a panic. The text is logged only when the runtime wrote it: any other might hold
+// what a client sent. The stack holds no content.
 func (s *Server) panicked(where string, cause any, stack []byte) {
 	s.stats.panics.Add(1)
-	s.log.Error("panic", "where", where, "type", fmt.Sprintf("%T", cause), "stack", string(stack))
+	text := fmt.Sprintf("%T", cause)
+	if e, ok := cause.(runtime.Error); ok {
+		text = e.Error()
+	}
+	s.log.Error("panic", "where", where, "cause", text, "stack", string(stack))
 }
 
 // Stats is a snapshot for an operator's screen.

@@ -40,6 +40,7 @@ func (s *Server) shutdown(ctx context.Context) (err error) {
 		s.each(&cutAll{})
 		s.queue.close()
 		s.running.workers.Wait()
+		s.finishFeeds()
 		s.each(&stop{})
 		s.running.loops.Wait()
 	}
@@ -53,6 +54,20 @@ func (s *Server) shutdown(ctx context.Context) (err error) {
 	}
 	s.slots.free()
 	return err
+}
+
+// finishFeeds does what the last runs of feeds have set off, now that the workers are gone: every feeder is
+// told that its connection is, too.
+func (s *Server) finishFeeds() {
+	w := &worker{server: s}
+	for {
+		s.each(&cutAll{}) // every loop has seen what the last run put in
+		t, ok := s.queue.take()
+		if !ok {
+			return
+		}
+		t.run(w)
+	}
 }
 
 // drainAll closes the connections by shares and waits until they are gone.

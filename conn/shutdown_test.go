@@ -78,6 +78,31 @@ func TestShutdownCuts(t *testing.T) {
 	<-r.rules.detached
 }
 
+// A feeder that runs while the server goes down is told that its connection is gone.
+func TestShutdownTellsFeeders(t *testing.T) {
+	t.Parallel()
+	r := start(t, nil, nil)
+	_, c := r.login(1)
+	enter, leave := make(chan struct{}), make(chan struct{})
+	f := newFeeder(t, func() bool {
+		close(enter)
+		<-leave
+		return true
+	})
+	r.Feed(c, f)
+	<-enter
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	done := make(chan error, 1)
+	go func() { done <- r.Shutdown(ctx) }()
+	r.until("cut", func() bool { return r.open.Load() == 0 })
+	close(leave)
+	<-done
+	if len(f.gone) != 1 {
+		t.Errorf("told %d times", len(f.gone))
+	}
+}
+
 func TestNeverStarted(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
