@@ -130,7 +130,10 @@ func (s *Subject) spawn(ctx context.Context) error {
 	}
 	server, err := target.Spawn(ctx, s.options.Spawn, data, s.options.Args)
 	if err != nil {
-		return err // the data directory stays: the server's log is beside it
+		if info, e := os.Stat(data + ".log"); e != nil || info.Size() == 0 {
+			err = errors.Join(err, remove())
+		}
+		return err // with a log, the directory stays
 	}
 	s.options.say("started %s, pid %d, at %s", s.options.Spawn, server.PID, server.URL)
 	s.Server = server

@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"github.com/tolkflip/tolkflip/bench/floor"
 	"github.com/tolkflip/tolkflip/bench/report"
 	"github.com/tolkflip/tolkflip/bench/scenario"
 )
@@ -40,6 +41,18 @@ func (c *common) options(p *program) scenario.Options {
 	}
 }
 
+// targets is the first and those it is held against; floor is another name of epoll.
+func targets(first string, against []string) []string {
+	all := []string{first}
+	for _, a := range against {
+		if a == "floor" {
+			a = string(floor.Epoll)
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
 // scenarioRun validates, runs and reports.
 func scenarioRun[C interface{ Validate() error }, R comparable](p *program, name, file string, c C, run func() (R, error)) error {
 	if err := c.Validate(); err != nil {
@@ -57,7 +70,7 @@ func scenarioRun[C interface{ Validate() error }, R comparable](p *program, name
 type chatCommand struct {
 	common
 	Target   string        `default:"tolkflip" enum:"tolkflip,hub" help:"tolkflip, or hub: a gorilla/websocket hub in a process of its own."`
-	Against  []string      `help:"Baselines to take turns with, level by level: hub."`
+	Against  []string      `enum:"hub" help:"Baselines to take turns with, level by level: hub."`
 	Pairs    int           `default:"1000" help:"Pairs of people."`
 	Content  int           `default:"200" help:"Bytes of content."`
 	Rate     float64       `help:"Messages a second over all pairs; without it the highest rate with p99 below --limit is searched."`
@@ -71,7 +84,7 @@ type chatCommand struct {
 // Run is called by kong.
 func (c *chatCommand) Run(p *program) error {
 	config := scenario.ChatConfig{
-		Options: c.options(p), Targets: append([]string{c.Target}, c.Against...), Pairs: c.Pairs, Content: c.Content, Rate: c.Rate, From: c.From, Limit: c.Limit,
+		Options: c.options(p), Targets: targets(c.Target, c.Against), Pairs: c.Pairs, Content: c.Content, Rate: c.Rate, From: c.From, Limit: c.Limit,
 		WarmUp: c.WarmUp, Duration: c.Duration, Half: c.Half,
 	}
 	return scenarioRun(p, "chat", c.JSON, config, func() (*scenario.ChatResult, error) { return scenario.RunChat(p.ctx, config) })
@@ -80,7 +93,7 @@ func (c *chatCommand) Run(p *program) error {
 type connectCommand struct {
 	common
 	Target      string        `default:"tolkflip" enum:"tolkflip,epoll,gnet,hub" help:"tolkflip, or a baseline: epoll, gnet, hub."`
-	Against     []string      `help:"Baselines to take turns with: epoll, gnet, hub."`
+	Against     []string      `enum:"floor,epoll,gnet,hub" help:"Baselines to take turns with: floor (that is epoll), gnet, hub."`
 	Connections int           `default:"10000" help:"Connections of a round."`
 	InFlight    int           `default:"512" help:"Connects that are on their way at once."`
 	Rounds      int           `default:"3" help:"Rounds of each target."`
@@ -90,7 +103,7 @@ type connectCommand struct {
 // Run is called by kong.
 func (c *connectCommand) Run(p *program) error {
 	config := scenario.ConnectConfig{
-		Options: c.options(p), Targets: append([]string{c.Target}, c.Against...), Count: c.Connections,
+		Options: c.options(p), Targets: targets(c.Target, c.Against), Count: c.Connections,
 		InFlight: c.InFlight, Rounds: c.Rounds, Pause: c.Pause,
 	}
 	return scenarioRun(p, "connect", c.JSON, config, func() (*scenario.ConnectResult, error) { return scenario.RunConnect(p.ctx, config) })
@@ -99,7 +112,7 @@ func (c *connectCommand) Run(p *program) error {
 type fanoutCommand struct {
 	common
 	Target   string        `default:"tolkflip" enum:"tolkflip,epoll,gnet,hub" help:"tolkflip, or a baseline: epoll, gnet, hub."`
-	Against  []string      `help:"Baselines to take turns with: epoll, gnet, hub."`
+	Against  []string      `enum:"floor,epoll,gnet,hub" help:"Baselines to take turns with: floor (that is epoll), gnet, hub."`
 	Members  int           `default:"5000" help:"Members that are connected, beside the one who writes."`
 	Content  int           `default:"200" help:"Bytes of content."`
 	Light    bool          `help:"One broadcast at a time."`
@@ -116,7 +129,7 @@ type fanoutCommand struct {
 // Run is called by kong.
 func (c *fanoutCommand) Run(p *program) error {
 	config := scenario.FanoutConfig{
-		Options: c.options(p), Targets: append([]string{c.Target}, c.Against...), Members: c.Members, Content: c.Content, Light: c.Light,
+		Options: c.options(p), Targets: targets(c.Target, c.Against), Members: c.Members, Content: c.Content, Light: c.Light,
 		Window: c.Window, Lag: c.Lag, Batch: c.Batch, Frame: c.Frame, Pairs: c.Pairs, WarmUp: c.WarmUp, Duration: c.Duration, Echo: c.Echo,
 	}
 	return scenarioRun(p, "fanout", c.JSON, config, func() (*scenario.FanoutResult, error) { return scenario.RunFanout(p.ctx, config) })

@@ -1,4 +1,19 @@
 // Tolkbench puts load on a tolkflip server, and on the servers that it is held against, and reports what it measured.
+//
+// With --spawn it starts the server itself, on free ports and a data directory of its own, so that a command is all there is to a
+// measurement:
+//
+//	tolkbench idle    --spawn bin/tolkflip                          memory, heap objects and goroutines of idle connections
+//	tolkbench fanout  --spawn bin/tolkflip --against floor          saturated deliveries, and echoes of bystanders meanwhile
+//	tolkbench fanout  --spawn bin/tolkflip --against floor --light  one broadcast at a time
+//	tolkbench chat    --spawn bin/tolkflip --against hub            highest rate of durable 1:1 messages, and half of it
+//	tolkbench connect --spawn bin/tolkflip --against floor,hub      connect and authenticate
+//	tolkbench rest    --spawn bin/tolkflip                          cached profiles
+//	tolkbench abuse   --spawn bin/tolkflip                          bystanders of clients that behave badly
+//	tolkbench floor                                                 the baselines alone
+//
+// A million connections need no accounts: idle --strangers --levels 500000,1000000 --pings 0, where the limits of open files allow it
+// or with --each for several generator processes.
 package main
 
 import (

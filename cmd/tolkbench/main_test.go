@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -83,7 +84,7 @@ func TestUsage(t *testing.T) {
 func TestServerThatIsNotThere(t *testing.T) {
 	for _, args := range [][]string{
 		{"rest", "--url", "http://127.0.0.1:1"},
-		{"chat", "--spawn", filepath.Join(t.TempDir(), "none"), "--pairs", "1", "--rate", "1"},
+		{"chat", "--spawn", filepath.Join(t.TempDir(), "none"), "--data", filepath.Join(t.TempDir(), "data"), "--pairs", "1", "--rate", "1"},
 	} {
 		if code, out, errs := tolkbench(t, args...); code != exitFailed || !strings.Contains(out, "failed") || errs == "" {
 			t.Errorf("%q exits with %d: %s%s", args, code, out, errs)
@@ -120,5 +121,11 @@ func TestChatOfTheHub(t *testing.T) {
 	}
 	if !strings.Contains(out, "hub: 1:1 messages") {
 		t.Errorf("the table is missing:\n%s", out)
+	}
+}
+
+func TestTargets(t *testing.T) {
+	if got := targets("tolkflip", []string{"floor", "hub"}); !slices.Equal(got, []string{"tolkflip", "epoll", "hub"}) {
+		t.Errorf("%q", got)
 	}
 }
