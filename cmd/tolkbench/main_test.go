@@ -67,6 +67,7 @@ func TestUsage(t *testing.T) {
 		{"rest"},
 		{"abuse"},
 		{"connect"},
+		{"connect", "--against", "x"},
 		{"users"},
 		{"floor", "--rounds", "0"},
 	} {
