@@ -193,7 +193,7 @@ func calls(t *testing.T, s *Store) (reads, writes map[string]error) {
 		"Log.After":            second(s.Log().After(ctx, thread, 0, 5)),
 		"Log.Before":           second(s.Log().Before(ctx, thread, 0, 5)),
 		"Log.Head":             second(s.Log().Head(ctx, thread)),
-		"Log.Find":             second(s.Log().Find(ctx, id.Message{ID: thread.ID})),
+		"Log.Find":             second(s.Log().Find(ctx, id.Message(thread))),
 	}
 	writes = map[string]error{
 		"Users.Create":        s.Users().Create(ctx, store.User{ID: u, Phone: u.String()}),
@@ -246,7 +246,7 @@ func TestDiskFull(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	s, err := Open(cfg, silent(), reg)
 	check(t, err)
-	defer s.Close() //nolint:errcheck // nothing is left to write
+	defer s.Close()
 	kept := direct(id.NewUser(), id.NewUser())
 	add(s.Log(), kept).must(t)
 	for _, c := range []struct {

@@ -70,6 +70,9 @@ func (h *shard) acquire(t id.Thread) (*thread, error) {
 			return nil, err
 		}
 		h.s.metrics.loaded.Inc()
+		if f := h.s.cfg.faults.loading; f != nil {
+			f()
+		}
 		th.next.Store(m.Seq)
 		th.durable.Store(m.Seq)
 		th.done, th.sent = m.Seq, m.Sent

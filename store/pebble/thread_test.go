@@ -87,6 +87,40 @@ func TestAcquireRaces(t *testing.T) {
 	}
 }
 
+// TestLoadMeetsEviction lets a thread be loaded, written to and evicted while another reads its head: the
+// other must not believe what it read.
+func TestLoadMeetsEviction(t *testing.T) {
+	t.Parallel()
+	cfg := small(vfs.NewMem())
+	cfg.Threads, cfg.Committers = 1, 1
+	var s *Store
+	a, b := id.NewUser(), id.NewUser()
+	m := direct(a, a)
+	var once sync.Once
+	cfg.faults.loading = func() {
+		once.Do(func() {
+			add(s.Log(), m).must(t)
+			add(s.Log(), direct(a, a)).must(t)
+			check(t, s.Settle())
+			for {
+				if _, there := s.committers[0].peek(m.Thread); !there {
+					return
+				}
+				add(s.Log(), direct(b, id.NewUser())).must(t) // needs the room
+			}
+		})
+	}
+	s = open(t, cfg)
+	marked := make(chan uint64, 1)
+	s.Log().Mark(m.Thread, func(head uint64) { marked <- head })
+	if head := <-marked; head != 2 {
+		t.Fatalf("mark at %d", head)
+	}
+	if e := add(s.Log(), direct(a, a)).must(t); e.Seq != 3 {
+		t.Fatalf("seq = %d", e.Seq)
+	}
+}
+
 // TestOrderIsRepaired loses power before the order of threads was flushed.
 func TestOrderIsRepaired(t *testing.T) {
 	t.Parallel()

@@ -75,9 +75,9 @@ func codecs() map[string]func(v []byte) (again []byte, err error) {
 func samples() map[string][][]byte {
 	u, g := id.NewUser(), id.NewGroup()
 	full := store.Message{
-		ID: id.Message{ID: g.ID}, Sender: u, Receiver: u, Type: proto.VoiceNote, Sent: -5, ClientID: []byte("c"),
+		ID: id.Message(g), Sender: u, Receiver: u, Type: proto.VoiceNote, Sent: -5, ClientID: []byte("c"),
 		Content: bytes.Repeat([]byte("x"), 300), Language: []byte("en"), Encrypted: []byte("e"),
-		MediaURLs: [][]byte{[]byte("a"), []byte("b")}, ReplyTo: id.Message{ID: g.ID},
+		MediaURLs: [][]byte{[]byte("a"), []byte("b")}, ReplyTo: id.Message(g),
 	}
 	message := func(m *store.Message) []byte {
 		_, flags := messageLen(m)

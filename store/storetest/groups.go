@@ -232,13 +232,14 @@ func membersChange(t *testing.T, s Set) {
 func membersRace(t *testing.T, s Set) {
 	g := aGroup()
 	must(t, s.Groups.Create(t.Context(), g, nil))
-	people := make([]id.User, 10)
+	people := make([]id.User, 200)
 	for i := range people {
 		people[i] = id.NewUser()
 	}
-	won := make(chan struct{}, 100)
+	won := make(chan struct{}, 4*len(people))
 	all(4, func(i int) {
-		for _, u := range people {
+		for n := range people {
+			u := people[(n+i/2*len(people)/2)%len(people)] // two beside each other, two elsewhere
 			switch err := s.Members.Add(t.Context(), store.Member{Group: g.ID, User: u, Joined: int64(i)}); {
 			case err == nil:
 				won <- struct{}{}

@@ -124,13 +124,15 @@ func eventually(t testing.TB, ok func() bool) {
 
 // all runs n of f at once and waits for them.
 func all(n int, f func(i int)) {
-	done := make(chan struct{})
+	start, done := make(chan struct{}), make(chan struct{})
 	for i := range n {
 		go func() {
+			<-start
 			f(i)
 			done <- struct{}{}
 		}()
 	}
+	close(start)
 	for range n {
 		<-done
 	}

@@ -66,28 +66,42 @@ func usersPhone(t *testing.T, users store.Users) {
 	}
 }
 
+// usersRace lets several register at once with one phone, and several phones with one id.
 func usersRace(t *testing.T, users store.Users) {
-	const racers, phones = 8, 20
+	const racers, rounds = 6, 200
 	var n atomic.Int64
-	for range phones {
-		number := phone(&n)
-		var won atomic.Int64
-		var winner atomic.Value
-		all(racers, func(int) {
-			u := store.User{ID: id.NewUser(), Phone: number}
-			switch err := users.Create(t.Context(), u); {
-			case err == nil:
-				won.Add(1)
-				winner.Store(u.ID)
-			case !errors.Is(err, store.ErrConflict):
+	for round := range rounds {
+		onePhone, number, same := round%2 == 0, phone(&n), id.NewUser()
+		tried := make([]store.User, racers)
+		for i := range tried {
+			tried[i] = store.User{ID: id.NewUser(), Phone: number}
+			if !onePhone {
+				tried[i] = store.User{ID: same, Phone: phone(&n)}
+			}
+		}
+		won := make([]bool, racers)
+		all(racers, func(i int) {
+			err := users.Create(t.Context(), tried[i])
+			won[i] = err == nil
+			if err != nil && !errors.Is(err, store.ErrConflict) {
 				t.Errorf("loser: %v", err)
 			}
 		})
-		if won.Load() != 1 {
-			t.Fatalf("%d won a phone", won.Load())
+		winners := 0
+		for i, u := range tried {
+			r, err := users.ByPhone(t.Context(), u.Phone)
+			switch {
+			case won[i]:
+				winners++
+				if err != nil || r.ID != u.ID || r.Phone != u.Phone {
+					t.Fatalf("the winner's phone: %+v, %v", r, err)
+				}
+			case !onePhone && !errors.Is(err, store.ErrNotFound):
+				t.Fatalf("a loser's phone: %+v, %v", r, err)
+			}
 		}
-		if r := got(users.ByPhone(t.Context(), number))(t); r.ID != winner.Load() {
-			t.Fatal("the phone is not the winner's")
+		if winners != 1 {
+			t.Fatalf("%d won (one phone: %v)", winners, onePhone)
 		}
 	}
 }
