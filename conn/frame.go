@@ -19,6 +19,7 @@ type frame struct {
 	buf   []byte // the memory that bytes is cut from
 	refs  atomic.Int32
 
+	bulk   bool      // goes to so many that other output passes it
 	live   bool      // a live message of thread, which a hold may keep back
 	thread id.Thread // set when live, as seq
 	seq    uint64
@@ -45,7 +46,7 @@ func (p *frames) release(f *frame, n int32) {
 	if f.refs.Add(-n) != 0 {
 		return
 	}
-	f.bytes, f.live = nil, false
+	f.bytes, f.live, f.bulk = nil, false, false
 	// Memory that an encoder enlarged is filed under the class that it holds by now.
 	if c := bits.Len(uint(cap(f.buf))) - 1 - minClass; c >= 0 && c < numClasses {
 		p.classes[c].Put(f)

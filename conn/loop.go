@@ -17,13 +17,16 @@ import (
 )
 
 const (
-	readBytes    = 64 << 10 // one read
-	mergeBytes   = 64 << 10 // one merged write
-	mergeBelow   = 16 << 10 // a frame of this size or more is written from where it is
-	flushesAPass = 128      // connections that one pass writes to
-	expiresAPass = 128      // deadlines that one pass acts on
-	keepItems    = 1 << 15  // places of an inbox that are kept when it is empty
-	looksAPass   = 4096     // slots of the wheel that one pass files again
+	readBytes     = 64 << 10 // one read
+	mergeBytes    = 64 << 10 // one merged write
+	mergeBelow    = 16 << 10 // a frame of this size or more is written from where it is
+	flushesAPass  = 128      // connections that one pass writes to
+	flushesBehind = 32       // of those, places that are kept for what many get
+	bytesAPass    = 1 << 20  // after so many bytes a pass writes to no further connection
+	bulkAbove     = 16       // connections of one delivery above which other output passes it
+	expiresAPass  = 128      // deadlines that one pass acts on
+	keepItems     = 1 << 15  // places of an inbox that are kept when it is empty
+	looksAPass    = 4096     // slots of the wheel that one pass files again
 )
 
 // loop is one event loop: a goroutine, an epoll instance and everything about the connections that it
@@ -42,8 +45,8 @@ type loop struct {
 	wheel wheel
 	now   uint32 // tick
 
-	dirty      []int32 // descriptors with output that nobody tried to write yet, in order
-	dirtyHead  int
+	urgent     line   // connections with output that nobody tried to write yet: an answer among it
+	dirty      line   // the same, only what many others get as well
 	spare      []item // memory of the inbox that is not in use
 	buf        []byte // what was read last
 	scratch    []byte // what is written next, when several frames are merged
@@ -208,8 +211,9 @@ func (l *loop) pass() {
 	late := l.expire()
 	l.stats.passes.add(1)
 	l.stats.passNanos.add(int64(time.Since(began)))
-	if l.inbox.rest(late || l.dirtyHead < len(l.dirty)) {
+	if l.inbox.rest(late || !l.urgent.empty() || !l.dirty.empty()) {
 		l.ring()
+		runtime.Gosched() // else a busy loop leaves its processor to the workers only when it is taken from it
 	}
 }
 

@@ -43,7 +43,7 @@ func (l *loop) enqueue(fd int, s *slot, f *frame, past bool) {
 		}
 		return
 	}
-	l.soil(fd, s, d)
+	l.soil(fd, s, d, f.bulk)
 }
 
 // push adds a frame to the outbound list.
@@ -57,36 +57,63 @@ func (d *side) push(f *frame) {
 	d.size += len(f.bytes)
 }
 
-// soil marks a connection for the next flush.
-func (l *loop) soil(fd int, s *slot, d *side) {
-	if !d.dirty && !s.has(wantWrite) {
-		d.dirty = true
-		l.dirty = append(l.dirty, int32(fd))
-	}
+// line is the descriptors of connections with output that nobody tried to write yet, in order.
+type line struct {
+	fds  []int32
+	head int // first that was not looked at
 }
 
-// flushDirty writes to at most flushesAPass connections.
-func (l *loop) flushDirty() {
-	for n := 0; n < flushesAPass && l.dirtyHead < len(l.dirty); n++ {
-		l.flushNext()
-	}
+func (q *line) empty() bool { return q.head == len(q.fds) }
+
+func (q *line) push(fd int) { q.fds = append(q.fds, int32(fd)) }
+
+func (q *line) pop() int {
+	fd := int(q.fds[q.head])
+	q.head++
 	switch {
-	case l.dirtyHead == len(l.dirty):
-		l.dirty, l.dirtyHead = l.dirty[:0], 0
-	case l.dirtyHead > len(l.dirty)/2:
-		l.dirty = l.dirty[:copy(l.dirty, l.dirty[l.dirtyHead:])]
-		l.dirtyHead = 0
+	case q.empty():
+		q.fds, q.head = q.fds[:0], 0
+	case q.head > 1024 && q.head > len(q.fds)/2:
+		q.fds = q.fds[:copy(q.fds, q.fds[q.head:])]
+		q.head = 0
+	}
+	return fd
+}
+
+// soil marks a connection for the next flush: in front, unless all that waits for it came to many others
+// as well. An answer does not queue behind thousands of copies of a broadcast.
+func (l *loop) soil(fd int, s *slot, d *side, bulk bool) {
+	switch {
+	case s.has(wantWrite) || d.urgent || bulk && d.dirty:
+	case bulk:
+		d.dirty = true
+		l.dirty.push(fd)
+	default:
+		d.urgent = true
+		l.urgent.push(fd)
 	}
 }
 
-// flushNext writes to the connection that waits longest. The descriptor may have become another
-// connection's meanwhile; then there is nothing that is dirty.
-func (l *loop) flushNext() {
-	fd := int(l.dirty[l.dirtyHead])
-	l.dirtyHead++
+// flushDirty writes to at most flushesAPass connections and, but for the last one's, bytesAPass, those in
+// front first. Some of the others get their turn in any case.
+func (l *loop) flushDirty() {
+	n, written := 0, &l.stats.bytesOut
+	until := written.value() + bytesAPass
+	for ; n < flushesAPass-flushesBehind && !l.urgent.empty() && written.value() < until; n++ {
+		l.flushNext(l.urgent.pop())
+	}
+	until = max(until, written.value()+bytesAPass/4)
+	for ; n < flushesAPass && !l.dirty.empty() && written.value() < until; n++ {
+		l.flushNext(l.dirty.pop())
+	}
+}
+
+// flushNext writes to a connection that is marked. The descriptor may have become another connection's
+// meanwhile, or was written to out of the other line; then there is nothing that is marked.
+func (l *loop) flushNext(fd int) {
 	s := l.slots.at(fd)
 	key := s.key.Load()
-	if key&0xff != l.mark || s.side == 0 || !l.sides.all[s.side].dirty {
+	if key&0xff != l.mark || s.side == 0 || !l.sides.all[s.side].marked() {
 		return
 	}
 	defer l.guard(fd, key)
@@ -97,7 +124,7 @@ func (l *loop) flushNext() {
 // its side given back.
 func (l *loop) flush(fd int, s *slot) {
 	d := l.sides.all[s.side]
-	d.dirty = false
+	d.dirty, d.urgent = false, false
 	for d.size > 0 {
 		b := d.out[d.head].bytes[d.off:]
 		if d.head+1 < len(d.out) && len(b) < mergeBelow {
@@ -195,7 +222,7 @@ func (l *loop) write(fd int, s *slot, b []byte) {
 	}
 	f := l.server.frames.get(len(b))
 	f.bytes = append(f.buf[:0], b...)
-	if s.has(wantWrite) || s.side != 0 && l.sides.all[s.side].dirty {
+	if s.has(wantWrite) || s.side != 0 && l.sides.all[s.side].marked() {
 		l.enqueue(fd, s, f, true)
 		return
 	}

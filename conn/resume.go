@@ -333,7 +333,9 @@ func (s *Server) Hold(c router.Conn, threads []id.Thread) {
 
 // Backfill implements router.Replayer.
 func (s *Server) Backfill(c router.Conn, ev proto.Event) {
-	s.must(c, s.frames.event(s.dialects[c.Dialect()], ev), backfill{})
+	f := s.frames.event(s.dialects[c.Dialect()], ev)
+	f.bulk = true
+	s.must(c, f, backfill{})
 }
 
 // backfill delivers a frame past the holds.

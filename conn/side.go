@@ -8,11 +8,12 @@ type side struct {
 	index uint32 // in the side table
 
 	// Output: frames that are not yet, or not wholly, with the kernel.
-	out   []*frame
-	head  int // first of out that is not sent
-	off   int // bytes of that one that are sent
-	size  int // bytes that wait
-	dirty bool
+	out  []*frame
+	head int // first of out that is not sent
+	off  int // bytes of that one that are sent
+	size int // bytes that wait
+	// Marks for the next flush: the connection is in the loop's line of that name.
+	dirty, urgent bool
 
 	// Input.
 	in    []byte   // bytes that are not parsed: an incomplete frame or head, or what came before a pause
@@ -22,6 +23,9 @@ type side struct {
 	mail   *mailbox // messages that wait for a worker or are with one, sends in flight
 	resume *resume  // holds and feeders
 }
+
+// marked reports whether the connection waits for its flush.
+func (d *side) marked() bool { return d.dirty || d.urgent }
 
 // idle reports whether nothing of the connection waits any more.
 func (d *side) idle() bool {

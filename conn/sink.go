@@ -68,6 +68,7 @@ func (s *Server) deliverAll(to []router.Conn, except router.Conn, ev proto.Event
 		f := b.frames[d]
 		if f == nil {
 			f = s.frames.event(s.dialects[d], ev)
+			f.bulk = len(to) > bulkAbove
 			b.frames[d] = f
 		}
 		b.counts[d]++
@@ -161,6 +162,10 @@ func (m *multicast) recycle() {
 // Multicast implements router.Sink.
 func (s *Server) Multicast(byLoop [][]router.Conn, except router.Conn, ev proto.Event) {
 	var frames [maxDialects]*frame
+	many := 0
+	for _, list := range byLoop {
+		many += len(list)
+	}
 	for i, list := range byLoop {
 		if len(list) == 0 || i >= len(s.loops) {
 			continue
@@ -174,6 +179,7 @@ func (s *Server) Multicast(byLoop [][]router.Conn, except router.Conn, ev proto.
 		for d := range s.dialectsOf(list) {
 			if frames[d] == nil {
 				frames[d] = s.frames.event(s.dialects[d], ev)
+				frames[d].bulk = many > bulkAbove
 			}
 			frames[d].refs.Add(1)
 			m.frames[d] = frames[d]
