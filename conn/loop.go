@@ -20,8 +20,9 @@ const (
 	readBytes     = 64 << 10 // one read
 	mergeBytes    = 64 << 10 // one merged write
 	mergeBelow    = 16 << 10 // a frame of this size or more is written from where it is
-	flushesAPass  = 128      // connections that one pass writes to
-	flushesBehind = 32       // of those, places that are kept for what many get
+	placesAPass   = 4096     // deliveries that one pass puts in their places, about; a broadcast is not split
+	flushesAPass  = 64       // connections that one pass writes to
+	flushesBehind = 16       // of those, places that are kept for what many get
 	bytesAPass    = 1 << 20  // after so many bytes a pass writes to no further connection
 	bulkAbove     = 16       // connections of one delivery above which other output passes it
 	expiresAPass  = 128      // deadlines that one pass acts on
@@ -47,7 +48,9 @@ type loop struct {
 
 	urgent     line   // connections with output that nobody tried to write yet: an answer among it
 	dirty      line   // the same, only what many others get as well
-	spare      []item // memory of the inbox that is not in use
+	items      []item // taken out of the inbox
+	itemAt     int    // first of them that is not in its place
+	placed     int    // deliveries of this pass
 	buf        []byte // what was read last
 	scratch    []byte // what is written next, when several frames are merged
 	head       ws.Head
@@ -194,30 +197,43 @@ func (l *loop) name(fd int, s *slot) router.Conn {
 	return router.MakeConn(uint8(l.index), s.dialect, s.key.Load()>>8, uint32(fd))
 }
 
-// pass is one answer to the doorbell: all that other goroutines put in is put in its place, then at most
-// flushesAPass connections are written to. What is left comes with the next event, after the sockets.
+// pass is one answer to the doorbell: what other goroutines put in is put in its place, as much as fits
+// into a pass, then at most flushesAPass connections are written to. What is left comes with the next
+// event, after the sockets.
 func (l *loop) pass() {
 	began := time.Now()
-	items := l.inbox.take(l.spare)
-	for i := 0; i < len(items); {
-		i = l.apply(items, i)
-	}
-	clear(items)
-	l.spare = items
-	if cap(items) > keepItems {
-		l.spare = nil
+	l.placed = 0
+	for more := l.refill(); more && l.placed < placesAPass; more = l.itemAt < len(l.items) {
+		l.itemAt = l.apply(l.items, l.itemAt)
 	}
 	l.flushDirty()
 	late := l.expire()
 	l.stats.passes.add(1)
 	l.stats.passNanos.add(int64(time.Since(began)))
-	if l.inbox.rest(late || !l.urgent.empty() || !l.dirty.empty()) {
+	if l.inbox.rest(late || l.itemAt < len(l.items) || !l.urgent.empty() || !l.dirty.empty()) {
 		l.ring()
-		runtime.Gosched() // else a busy loop leaves its processor to the workers only when it is taken from it
+		// A loop that is always busy gives its processor up between two passes. Else the workers and the
+		// log wait for the scheduler to take it away, up to 10 ms each time.
+		runtime.Gosched()
 	}
 }
 
-// apply does items from the i-th on. A panic skips the item that it happened in.
+// refill takes what is in the inbox when all that was taken before is in its place, and reports whether
+// there is something to place.
+func (l *loop) refill() bool {
+	if l.itemAt < len(l.items) {
+		return true
+	}
+	clear(l.items)
+	spare := l.items
+	if cap(spare) > keepItems {
+		spare = nil
+	}
+	l.items, l.itemAt = l.inbox.take(spare), 0
+	return len(l.items) > 0
+}
+
+// apply does items from the i-th on, as many as fit into the pass. A panic skips the item that it happened in.
 func (l *loop) apply(items []item, i int) (next int) {
 	next = i
 	defer func() {
@@ -229,8 +245,9 @@ func (l *loop) apply(items []item, i int) (next int) {
 			next++
 		}
 	}()
-	for ; next < len(items); next++ {
+	for ; next < len(items) && l.placed < placesAPass; next++ {
 		it := &items[next]
+		l.placed++
 		if it.do != nil {
 			it.do.apply(l, it.conn, it.frame)
 			continue

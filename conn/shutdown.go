@@ -45,7 +45,7 @@ func (s *Server) shutdown(ctx context.Context) (err error) {
 		s.running.loops.Wait()
 	}
 	for _, l := range s.loops {
-		for _, it := range l.inbox.close() {
+		for _, it := range append(l.items[l.itemAt:], l.inbox.close()...) {
 			if it.frame != nil {
 				s.frames.release(it.frame, 1)
 			}

@@ -128,6 +128,7 @@ func (m *multicast) apply(l *loop, _ router.Conn, _ *frame) {
 			f.refs.Add(int32(len(m.list)))
 		}
 	}
+	l.placed += len(m.list)
 	var used [maxDialects]int32
 	gone := int64(0)
 	for _, c := range m.list {

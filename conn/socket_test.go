@@ -103,3 +103,48 @@ func TestBroadcast(t *testing.T) {
 		p.expect("pong")
 	}
 }
+
+// An answer does not queue behind the copies of a broadcast, and the broadcast goes on.
+func TestAnswersPassABroadcast(t *testing.T) {
+	t.Parallel()
+	r := start(t, func(c *Config) { c.Loops = 1 }, nil)
+	const n = 3 * flushesAPass
+	crowd, names := r.join(n)
+	p, c := r.login(2)
+	crowd.quiet(r)
+	live, answer := newMessage(thread(1), 1, "to all"), &proto.Pong{}
+	base := crowd.bytes.Load()
+	r.look(c, func(l *loop, s *slot) {
+		waits := func() (many int) {
+			for _, name := range names {
+				if other := l.find(name); other.side != 0 && l.sides.all[other.side].size > 0 {
+					many++
+				}
+			}
+			return many
+		}
+		f := r.frames.event(actionJSON{}, live)
+		f.bulk = true
+		f.refs.Add(n)
+		for _, name := range names {
+			l.enqueue(int(name.Slot()), l.find(name), f, false)
+		}
+		r.frames.release(f, 1)
+		l.enqueue(int(c.Slot()), s, r.frames.event(actionJSON{}, answer), false)
+		l.flushDirty()
+		if s.side != 0 || waits() != n-flushesAPass+1 {
+			t.Errorf("after a turn the answer waits: %t, and %d of %d others", s.side != 0, waits(), n)
+		}
+		for range 200 { // answers come all the time
+			for _, name := range names[n-flushesAPass:] {
+				l.enqueue(int(name.Slot()), l.find(name), r.frames.event(actionJSON{}, answer), false)
+			}
+			l.flushDirty()
+		}
+		if many := waits(); many > flushesAPass {
+			t.Errorf("%d of the others still wait", many)
+		}
+	})
+	p.expect("pong")
+	crowd.await(base + n*frameSize(live) + 200*flushesAPass*frameSize(answer))
+}
