@@ -56,6 +56,7 @@ type faults struct {
 	skip     func() bool  // leave a seq out
 	syncFail func() error // fail a sync
 	synced   func()       // called by a syncer before it waits
+	loading  func()       // called while the head of a thread is read from the store
 	applied  func(n int)  // called by a committer after a write of n messages
 	clipOff  bool         // show readers what is not durable
 }
