@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -96,19 +97,20 @@ func TestLoadMeetsEviction(t *testing.T) {
 	var s *Store
 	a, b := id.NewUser(), id.NewUser()
 	m := direct(a, a)
-	var once sync.Once
+	var met atomic.Bool
 	cfg.faults.loading = func() {
-		once.Do(func() {
-			add(s.Log(), m).must(t)
-			add(s.Log(), direct(a, a)).must(t)
-			check(t, s.Settle())
-			for {
-				if _, there := s.committers[0].peek(m.Thread); !there {
-					return
-				}
-				add(s.Log(), direct(b, id.NewUser())).must(t) // needs the room
+		if met.Swap(true) {
+			return
+		}
+		add(s.Log(), m).must(t)
+		add(s.Log(), direct(a, a)).must(t)
+		check(t, s.Settle())
+		for {
+			if _, there := s.committers[0].peek(m.Thread); !there {
+				return
 			}
-		})
+			add(s.Log(), direct(b, id.NewUser())).must(t) // needs the room
+		}
 	}
 	s = open(t, cfg)
 	marked := make(chan uint64, 1)
