@@ -19,7 +19,8 @@ type runQueue struct {
 		ring   []task // a circle: n entries from first
 		first  int
 		n      int
-		asleep int // workers that wait and were not signalled
+		asleep int  // workers that wait and were not signalled
+		waking bool // one was signalled and has not taken anything yet
 		closed bool
 	}
 	wake  sync.Cond
@@ -45,32 +46,46 @@ func (q *runQueue) push(t task) {
 	q.mu.ring[(q.mu.first+q.mu.n)&(len(q.mu.ring)-1)] = t
 	q.mu.n++
 	q.depth.Store(int64(q.mu.n))
-	wake := q.mu.asleep > 0
-	if wake {
-		q.mu.asleep--
-	}
+	wake := q.rouse()
 	q.mu.Unlock()
 	if wake {
 		q.wake.Signal()
 	}
 }
 
+// rouse, with mu held, reports whether the caller must wake a worker. One is woken at a time, and wakes the
+// next when it finds more than it takes: a burst does not wake all for what one has done before they run.
+func (q *runQueue) rouse() bool {
+	if q.mu.n == 0 || q.mu.asleep == 0 || q.mu.waking {
+		return false
+	}
+	q.mu.asleep--
+	q.mu.waking = true
+	return true
+}
+
 // take waits for a task; false means that the queue was closed and is empty.
 func (q *runQueue) take() (task, bool) {
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	for q.mu.n == 0 {
 		if q.mu.closed {
+			q.mu.Unlock()
 			return nil, false
 		}
 		q.mu.asleep++
 		q.wake.Wait()
+		q.mu.waking = false
 	}
 	t := q.mu.ring[q.mu.first]
 	q.mu.ring[q.mu.first] = nil
 	q.mu.first = (q.mu.first + 1) & (len(q.mu.ring) - 1)
 	q.mu.n--
 	q.depth.Store(int64(q.mu.n))
+	wake := q.rouse()
+	q.mu.Unlock()
+	if wake {
+		q.wake.Signal()
+	}
 	return t, true
 }
 
