@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -29,9 +30,12 @@ type port struct {
 }
 
 // listen opens a listening socket. It is made by net, which knows names, both families and SO_REUSEADDR,
-// and then taken from it, since net's own accept loop has no way to go on without descriptors.
+// and then taken from it, since net's own accept loop has no way to go on without descriptors. Multipath
+// TCP, net's default, is off: nothing of ours speaks it, so there is nothing to gain.
 func listen(addr string) (fd int, at net.Addr, err error) {
-	ln, err := net.Listen("tcp", addr)
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(false)
+	ln, err := lc.Listen(context.Background(), "tcp", addr) // a listening socket opens at once or not at all
 	if err != nil {
 		return -1, nil, fmt.Errorf("conn: %w", err)
 	}
@@ -213,8 +217,8 @@ func (a *acceptor) seat(fd int, port uint8, peer netip.AddrPort) {
 	}
 	a.attachment.FD = fd
 	if err := l.poll.AddRead(&a.attachment, false); err != nil {
-		s.log.Error("register a connection with epoll", "error", err)
 		s.unseat(fd)
+		s.complain(&s.stats.refused[refusedEpoll], "register a connection with epoll", err)
 		s.refuse(fd, refusedEpoll)
 		return
 	}

@@ -89,8 +89,8 @@ func (l *httpListener) Accept() (net.Conn, error) {
 				return c, nil
 			}
 			l.server.withHTTP.Add(-1)
+			l.server.complain(&l.server.stats.refused[refusedHandOver], "hand a connection to the HTTP server", err)
 			l.server.stats.refused[refusedHandOver].Add(1)
-			l.server.log.Warn("hand a connection to the HTTP server", "error", err)
 		case <-l.done:
 			return nil, net.ErrClosed
 		}

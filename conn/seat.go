@@ -3,6 +3,7 @@ package conn
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -29,7 +30,7 @@ func (s *Server) seat(fd int, port uint8, peer netip.AddrPort, with flags) (*loo
 	}
 	sl, err := s.slots.open(fd)
 	if err != nil {
-		s.log.Error("seat a connection", "error", err)
+		s.complain(&s.stats.refused[refusedTable], "seat a connection", err)
 		if with&counted != 0 {
 			s.addresses.leave(address)
 		}
@@ -53,6 +54,14 @@ func (s *Server) unseat(fd int) {
 	sl.flags = 0
 	sl.retire()
 	s.open.Add(-1)
+}
+
+// complain logs an error that may come for every connection: the first, the second, the fourth time and so
+// on of what n counts, which the caller goes on to add to.
+func (s *Server) complain(n *atomic.Int64, what string, err error) {
+	if k := n.Load() + 1; k&(k-1) == 0 {
+		s.log.Error(what, "error", err, "times", k)
+	}
 }
 
 // refuse answers a socket that has no seat with 503 and closes it.
