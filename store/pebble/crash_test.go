@@ -153,7 +153,7 @@ func (w *storm) read(rng *rand.Rand) {
 // crash clones the disk after so many more acks, and gives what was told until then.
 func (w *storm) crash(rng *rand.Rand, acks int) (*vfs.MemFS, *storetest.History) {
 	w.mu.Lock()
-	w.quota = acks + 200
+	w.quota = acks + 100
 	w.moved.Broadcast()
 	for until := w.acks + acks; w.acks < until; {
 		w.moved.Wait()
@@ -235,7 +235,7 @@ func TestCrash(t *testing.T) {
 			w := newStorm(t, seed, func(*Config) {})
 			rng := rand.New(rand.NewPCG(seed, 1000))
 			for range clones {
-				clone, cut := w.crash(rng, 1+rng.IntN(400))
+				clone, cut := w.crash(rng, 1+rng.IntN(150))
 				if found := w.verify(clone, cut); len(found) > 0 {
 					t.Errorf("%d violations, the first: %v", len(found), found[0])
 				}
@@ -266,7 +266,7 @@ func TestCrashIsNoticed(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 1000))
 			seen := map[storetest.Kind]bool{}
 			for range 6 {
-				clone, cut := w.crash(rng, 300)
+				clone, cut := w.crash(rng, 200)
 				s := open(t, crashConfig(clone, seed))
 				for _, v := range w.verifyLog(s, cut) {
 					seen[v.Kind] = true

@@ -1,2 +1,79 @@
 // Package pebble keeps everything in one embedded Pebble store: the default of a server.
+//
+// # The log
+//
+// A thread belongs to one committer by its id. The committer takes what waits in its bounded queue, answers
+// retries with the first result, gives out seq and applies a group of messages as one batch, in which are
+// also the ids and, at seq 1 of a direct thread, the thread's rows. Its syncer waits until the batch is
+// durable, then moves the durable head and calls Done, in order: nothing leaves from anywhere else, and
+// nothing is acked of a batch whose sync failed, or after it (Config.Fatal). Readers never see what is above
+// the durable head, although Pebble shows a batch before it is synced. A thread that memory knows nothing of
+// has nothing on its way, so the last key that an iterator sees then is its durable head.
+//
+// What a crash leaves is a prefix of each thread, without holes. What was synced and not acked answers its
+// retry as a duplicate. Tests clone a crashable file system at random instants, with none to all of what was
+// not synced, and see that their checker notices a store without syncs, without look-ups or with holes.
+//
+// # Decisions
+//
+// Measured on two cores of an AMD EPYC that other jobs used too, messages of 200 bytes in 1000 direct
+// threads, fdatasync 0.2 to 0.3 ms. Take figures of different paragraphs as an order of magnitude.
+//
+// A filter in front of the id look-up. Nearly every message is new, and Pebble's Get of an id that is not
+// there was 55 % of the CPU of a message even with bloom filters (memtables, then a filter of every level,
+// then their checksums where the block cache has lost them). An in-memory Bloom filter of all ids, 1.5 bytes
+// each and at most 64 MiB, proves nearly all of them new. Six runs, taking turns, 512 in flight: 22 to 26 us of
+// CPU a message and 48K to 56K messages/s without it, 7 to 9 us and 165K to 218K/s with it. It is filled by a
+// scan in the background after Open, 0.15 s a million ids; until then, and for what it cannot prove, Get
+// decides. It is never needed to be right.
+//
+// No hash of bodies. A retry is told from a conflict by comparing it with the first message itself, which is
+// read only then. That costs nothing on the way of a new message, leaves the id's row at 18 bytes and more,
+// and there is nothing that a sender could make collide. (A hash would have to hold against the sender
+// alone: ids are hashed from the sender, so nobody else can send under one.)
+//
+// One committer for four cores. Groups of one committer are twice as large as those of two, and a group
+// costs a sync, three wake-ups and a write whatever its size: with 64 in flight, 8 to 9 us a message with
+// one, 12 to 16 with two, 12 with four; with 512 in flight 6.0, 6.7 and 6.8. Two groups in flight are as
+// good as three, and better than one (101K/s against 56K/s with 64 in flight).
+//
+// Paced batches. Messages that come one by one would each be synced alone, at some 60 to 100 us of CPU. A
+// committer that applied a batch less than Pace ago lets what comes wait for the rest of it, which Go's
+// timers make about a millisecond. At 5000 messages a second, evenly spaced, that is 21 us a message in place
+// of 55. The first message after a pause is not held up, and neither is a queue that is a quarter of a
+// group long.
+//
+//	evenly timed bursts    cpu/message   p50       p99
+//	1000 a second          134-165 us    1.9 ms    8.3 ms
+//	5000                   34-39 us      1.2 ms    8.3 ms
+//	10,000                 23 us         1.3 ms    8.6 ms
+//	20,000                 14 us         1.4 ms    16 ms
+//	30,000                 11 us         1.3 ms    12 ms
+//	60,000                 6 us          1.5 ms    24 ms
+//	in flight              messages/s    p50       p99      cpu/message
+//	64                     72K           0.6 ms    3.9 ms   13 us
+//	512                    215K          1.9 ms    7.8 ms   7 us
+//	4096                   185K-205K     16-19 ms  49 ms    6-8 us
+//
+// (The upper half has the generator's own CPU in it, about 50 us a millisecond. Half of the waiting there
+// is the generator's too: it sends what is due once a millisecond.) The CPU of a message at full speed goes
+// to the memtable's skip list (a third: random ids miss the cache), flushes and compactions (a third), the
+// write-ahead log and its syncs (a tenth) and this package (an eighth). No allocation a message.
+//
+// Memtables of 32 MiB. Smaller ones keep the skip list in the cache but compact more: 15.9, 10.3, 8.7,
+// 7.5 and 6.9 us a message with 4, 8, 16, 32 and 64 MiB. They grow from 256 KiB as they are written; an open
+// and idle store is 1 MiB of memory, after a million messages at full speed 90 MiB.
+//
+// The newest messages of all threads are in one ring of 16 MiB outside the heap, each with the place of the
+// one before it in its thread: a resume inside it reads no store, and no index is kept. Iterating a thread's
+// keys is what is left, for older ones.
+//
+// No stored previews. Head needs the last message of a thread anyway, and it says what a preview says. What
+// is coalesced is the order of a user's list, see recency.go. The newest 50 of 5000 direct threads are 0.17
+// ms; each group that the user is in adds a look-up of its row, some 2 us. After a crash the threads whose
+// place lags are known by name and moved at Open.
+//
+// Users, sessions, groups and the rest are read and changed under a striped lock and synced after it is
+// given back, so that Pebble syncs all who wait at once: 33K registrations a second from 128 goroutines.
+// Cursors move in memory and are written once a second.
 package pebble
