@@ -48,11 +48,11 @@
 //	5000                   34-39 us      1.2 ms    8.3 ms
 //	10,000                 23 us         1.3 ms    8.6 ms
 //	20,000                 14 us         1.4 ms    16 ms
-//	30,000                 11 us         1.3 ms    12 ms
+//	30,000                 11-14 us      1.3 ms    5-12 ms
 //	60,000                 6 us          1.5 ms    24 ms
 //	in flight              messages/s    p50       p99      cpu/message
 //	64                     72K           0.6 ms    3.9 ms   13 us
-//	512                    215K          1.9 ms    7.8 ms   7 us
+//	512                    207K-264K     1.8 ms    5-8 ms   5-7 us
 //	4096                   185K-205K     16-19 ms  49 ms    6-8 us
 //
 // (The upper half has the generator's own CPU in it, about 50 us a millisecond. Half of the waiting there
