@@ -11,8 +11,12 @@ import (
 	"github.com/tolkflip/tolkflip/router"
 )
 
-// drainStep is the time between two shares of connections that are closed.
-const drainStep = 50 * time.Millisecond
+const (
+	// drainStep is the time between two shares of connections that are closed.
+	drainStep = 50 * time.Millisecond
+	// drainEach is the part of the drain window that one connection takes up at most.
+	drainEach = 5 * time.Millisecond
+)
 
 // Shutdown ends the server: no new connections; every WebSocket is closed with 1001, spread evenly over
 // DrainWindow so that their clients do not come back all at once; those that have not answered when
@@ -70,9 +74,11 @@ func (s *Server) finishFeeds() {
 	}
 }
 
-// drainAll closes the connections by shares and waits until they are gone.
+// drainAll closes the connections by shares and waits until they are gone. The window is there so that
+// thousands do not come back at once: a few do not need all of it.
 func (s *Server) drainAll(ctx context.Context) error {
-	steps := max(int(s.config.DrainWindow/drainStep), 1)
+	window := min(s.config.DrainWindow, time.Duration(s.open.Load())*drainEach)
+	steps := max(int(window/drainStep), 1)
 	top := s.slots.limit()
 	t := time.NewTicker(drainStep)
 	defer t.Stop()

@@ -189,3 +189,17 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("reasons %v", names)
 	}
 }
+
+// TestDrainOfFew gives a drain window that nobody would wait for.
+func TestDrainOfFew(t *testing.T) {
+	t.Parallel()
+	for _, people := range []byte{0, 1} {
+		r := start(t, func(c *Config) { c.DrainWindow, c.CloseTimeout = time.Hour, 100*time.Millisecond }, nil)
+		for n := range people {
+			r.login(n + 1)
+		}
+		if err := r.Shutdown(t.Context()); err != nil {
+			t.Errorf("with %d connections: %v", people, err)
+		}
+	}
+}
