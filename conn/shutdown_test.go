@@ -194,11 +194,18 @@ func TestMetrics(t *testing.T) {
 func TestDrainOfFew(t *testing.T) {
 	t.Parallel()
 	for _, people := range []byte{0, 1} {
-		r := start(t, func(c *Config) { c.DrainWindow, c.CloseTimeout = time.Hour, 100*time.Millisecond }, nil)
+		r := start(t, func(c *Config) { c.DrainWindow = time.Hour }, nil)
+		var all []*peer
 		for n := range people {
-			r.login(n + 1)
+			p, _ := r.login(n + 1)
+			all = append(all, p)
 		}
-		if err := r.Shutdown(t.Context()); err != nil {
+		done := make(chan error, 1)
+		go func() { done <- r.Shutdown(context.Background()) }()
+		for _, p := range all {
+			p.expectClose(1001)
+		}
+		if err := <-done; err != nil {
 			t.Errorf("with %d connections: %v", people, err)
 		}
 	}
