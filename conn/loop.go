@@ -27,7 +27,7 @@ const (
 	bulkAbove     = 16       // connections of one delivery above which other output passes it
 	expiresAPass  = 128      // deadlines that one pass acts on
 	keepItems     = 1 << 15  // places of an inbox that are kept when it is empty
-	looksAPass    = 4096     // slots of the wheel that one pass files again
+	looksAPass    = 4096     // slots of the wheel that one pass files again, places of a line that it looks at
 )
 
 // loop is one event loop: a goroutine, an epoll instance and everything about the connections that it
@@ -64,7 +64,7 @@ type loop struct {
 func newLoop(s *Server, index int) (l *loop, err error) {
 	l = &loop{
 		server: s, index: index, mark: uint32(index + 1), door: -1, timer: -1,
-		slots: s.slots, wheel: wheel{slots: s.slots},
+		slots: s.slots, wheel: wheel{slots: s.slots}, urgent: line{in: inUrgent}, dirty: line{in: inDirty},
 		buf: make([]byte, readBytes), scratch: make([]byte, 0, mergeBytes),
 	}
 	defer func() {

@@ -57,15 +57,23 @@ func (d *side) push(f *frame) {
 	d.size += len(f.bytes)
 }
 
-// line is the descriptors of connections with output that nobody tried to write yet, in order.
+// line is the descriptors of connections with output that nobody tried to write yet, in order. A
+// connection has one place at most: when it is written to out of its turn it keeps the place, and what
+// comes for it meanwhile is written then.
 type line struct {
+	in   flags // that a slot has while it has a place
 	fds  []int32
 	head int // first that was not looked at
 }
 
 func (q *line) empty() bool { return q.head == len(q.fds) }
 
-func (q *line) push(fd int) { q.fds = append(q.fds, int32(fd)) }
+func (q *line) push(fd int, s *slot) {
+	if !s.has(q.in) {
+		s.flags |= q.in
+		q.fds = append(q.fds, int32(fd))
+	}
+}
 
 func (q *line) pop() int {
 	fd := int(q.fds[q.head])
@@ -87,37 +95,49 @@ func (l *loop) soil(fd int, s *slot, d *side, bulk bool) {
 	case s.has(wantWrite) || d.urgent || bulk && d.dirty:
 	case bulk:
 		d.dirty = true
-		l.dirty.push(fd)
+		l.dirty.push(fd, s)
 	default:
 		d.urgent = true
-		l.urgent.push(fd)
+		l.urgent.push(fd, s)
 	}
 }
 
 // flushDirty writes to at most flushesAPass connections and, but for the last one's, bytesAPass, those in
 // front first. Some of the others get their turn in any case.
 func (l *loop) flushDirty() {
-	n, written := 0, &l.stats.bytesOut
+	written := &l.stats.bytesOut
 	until := written.value() + bytesAPass
-	for ; n < flushesAPass-flushesBehind && !l.urgent.empty() && written.value() < until; n++ {
-		l.flushNext(l.urgent.pop())
-	}
-	until = max(until, written.value()+bytesAPass/4)
-	for ; n < flushesAPass && !l.dirty.empty() && written.value() < until; n++ {
-		l.flushNext(l.dirty.pop())
-	}
+	n := l.flushLine(&l.urgent, flushesAPass-flushesBehind, until)
+	l.flushLine(&l.dirty, flushesAPass-n, max(until, written.value()+bytesAPass/4))
 }
 
-// flushNext writes to a connection that is marked. The descriptor may have become another connection's
-// meanwhile, or was written to out of the other line; then there is nothing that is marked.
-func (l *loop) flushNext(fd int) {
+// flushLine writes to at most n connections of a line, and to no further one when the loop has written as
+// many bytes as until says. It gives the number of those that it wrote to.
+func (l *loop) flushLine(q *line, n int, until int64) (flushed int) {
+	for looks := 0; flushed < n && looks < looksAPass && !q.empty() && l.stats.bytesOut.value() < until; looks++ {
+		if l.flushNext(q) {
+			flushed++
+		}
+	}
+	return flushed
+}
+
+// flushNext writes to the first connection of a line, and reports whether there was something to write.
+// The descriptor may have become another connection's meanwhile, or was written to out of its turn.
+func (l *loop) flushNext(q *line) bool {
+	fd := q.pop()
 	s := l.slots.at(fd)
 	key := s.key.Load()
-	if key&0xff != l.mark || s.side == 0 || !l.sides.all[s.side].marked() {
-		return
+	if key&0xff != l.mark {
+		return false
+	}
+	s.flags &^= q.in
+	if s.side == 0 || !l.sides.all[s.side].marked() {
+		return false
 	}
 	defer l.guard(fd, key)
 	l.flush(fd, s)
+	return true
 }
 
 // flush writes what waits until the kernel's buffer is full. Afterwards the connection may be closed, and

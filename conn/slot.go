@@ -60,6 +60,8 @@ const (
 	linked                      // in the wheel
 	counted                     // in the table of connections by address
 	isAdopted                   // came through Adopt
+	inUrgent                    // has a place in the loop's urgent line
+	inDirty                     // has a place in the loop's dirty line
 )
 
 func (s *slot) has(f flags) bool { return s.flags&f != 0 }
