@@ -39,7 +39,8 @@ func TestLinesStayShort(t *testing.T) {
 				t.Errorf("the broadcast still waits after %d turns", behind)
 			}
 			if waiting := len(l.dirty.fds) - l.dirty.head; waiting > n+1 {
-				t.Fatalf("pass %d: %d places for %d connections", pass, waiting, n+1)
+				t.Errorf("pass %d: %d places for %d connections", pass, waiting, n+1)
+				break
 			}
 		}
 	})
