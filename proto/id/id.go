@@ -22,6 +22,8 @@ type (
 	Thread struct{ ID }
 	// Message names one message in one thread.
 	Message struct{ ID }
+	// Media names one uploaded file.
+	Media struct{ ID }
 )
 
 // ErrSyntax is what Parse reports of anything but a hyphenated UUID.
@@ -104,6 +106,9 @@ func NewUser() User { return User{ID(uuid.New())} }
 
 // NewSession makes a random session id.
 func NewSession() Session { return Session{ID(uuid.New())} }
+
+// NewMedia makes a random id for an uploaded file: it cannot be guessed, and says nothing of when.
+func NewMedia() Media { return Media{ID(uuid.New())} }
 
 // NewGroup makes the thread id of a new group.
 func NewGroup() Thread { return Thread{ID(uuid.New())} }
