@@ -27,6 +27,7 @@ type MediaRecords interface {
 	Put(ctx context.Context, m Media) error
 	// Get is ErrNotFound for an unknown or deleted id.
 	Get(ctx context.Context, m id.Media) (Media, error)
-	// Delete removes the record and returns what it was; ErrNotFound as Get.
+	// Delete removes the record and returns what it was; ErrNotFound as Get. Of those who delete one record
+	// at the same moment at least one is given it.
 	Delete(ctx context.Context, m id.Media) (Media, error)
 }

@@ -61,6 +61,7 @@ type Store struct {
 	members  map[id.Thread]map[id.User]store.Member
 	groupsOf map[id.User]map[id.Thread]struct{}
 	devices  map[string]store.Device // by token
+	media    map[id.Media]store.Media
 	messages map[id.Message]place
 }
 
@@ -87,6 +88,7 @@ func New(cfg Config) (*Store, error) {
 		members:  map[id.Thread]map[id.User]store.Member{},
 		groupsOf: map[id.User]map[id.Thread]struct{}{},
 		devices:  map[string]store.Device{},
+		media:    map[id.Media]store.Media{},
 		messages: map[id.Message]place{},
 	}
 	s.log = newLog(s, cfg)
@@ -113,6 +115,9 @@ func (s *Store) Members() store.Members { return members{s} }
 
 // Devices gives the push tokens.
 func (s *Store) Devices() store.Devices { return devices{s} }
+
+// Media gives the records of uploaded files.
+func (s *Store) Media() store.MediaRecords { return media{s} }
 
 // Log gives the threads' messages.
 func (s *Store) Log() store.Log { return s.log }

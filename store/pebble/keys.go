@@ -26,6 +26,7 @@ import (
 //	h user(16) group(16)                  groups of a user
 //	d user(16) token                      device
 //	k token                               user id of a device's token
+//	f media(16)                           record of an uploaded file
 //	x                                     version of this layout
 const (
 	tableMessages    = 'm'
@@ -45,6 +46,7 @@ const (
 	tableGroupsOf    = 'h'
 	tableDevices     = 'd'
 	tableTokens      = 'k'
+	tableMedia       = 'f'
 	tableLayout      = 'x'
 )
 

@@ -250,5 +250,8 @@ func (s *Store) Members() store.Members { return members{s} }
 // Devices gives the push tokens.
 func (s *Store) Devices() store.Devices { return devices{s} }
 
+// Media gives the records of uploaded files.
+func (s *Store) Media() store.MediaRecords { return media{s} }
+
 // Log gives the threads' messages.
 func (s *Store) Log() store.Log { return threadLog{s} }

@@ -100,6 +100,7 @@ func TestReopen(t *testing.T) {
 			session := store.Session{ID: id.NewSession(), User: a, Device: "d", Created: now, Expires: now + 1e6}
 			revocation := store.Revocation{User: b, At: now, Expires: now + 1e6}
 			group := store.Group{ID: id.NewGroup(), Name: "G", Members: 1}
+			upload := store.Media{ID: id.NewMedia(), Owner: a, Name: "n.png", Type: "image/png", Size: 5, Key: "k"}
 			device := store.Device{User: a, Token: "t", Platform: "ios", Added: 1}
 			yes := true
 			settings := store.ThreadSettings{ShowOriginal: true, DetectEmotion: true}
@@ -109,6 +110,7 @@ func TestReopen(t *testing.T) {
 			check(t, s.Sessions().Revoke(ctx, revocation))
 			check(t, s.Groups().Create(ctx, group, []store.Member{{User: a}}))
 			check(t, s.Devices().Put(ctx, device))
+			check(t, s.Media().Put(ctx, upload))
 			_, err = s.Threads().SetSettings(ctx, group.ID, a, store.ThreadSettingsPatch{DetectEmotion: &yes})
 			check(t, err)
 			m := direct(a, b)
@@ -133,6 +135,7 @@ func TestReopen(t *testing.T) {
 			same(t, "revocation", revocations[0], revocation)
 			same(t, "group", value(r.Groups().Get(ctx, group.ID))(t).Members, 1)
 			same(t, "member", value(r.Members().GroupsOf(ctx, a, id.Thread{}, 5))(t)[0], group.ID)
+			same(t, "media", value(r.Media().Get(ctx, upload.ID))(t), upload)
 			same(t, "device", value(r.Devices().List(ctx, a))(t)[0], device)
 			same(t, "settings", value(r.Threads().Settings(ctx, group.ID, a))(t), settings)
 			same(t, "cursor", value(r.Cursors().Of(ctx, a, []id.Thread{m.Thread}))(t)[0], cursor)

@@ -64,6 +64,10 @@ func codecs() map[string]func(v []byte) (again []byte, err error) {
 			r, err := decodeDevice(u, "t", v)
 			return encodeDevice(&r), err
 		},
+		"media": func(v []byte) ([]byte, error) {
+			r, err := decodeMedia(id.Media(s), v)
+			return encodeMedia(&r), err
+		},
 		"time": func(v []byte) ([]byte, error) {
 			ms, err := decodeTime(v)
 			return encodeTime(ms), err
@@ -98,7 +102,11 @@ func samples() map[string][][]byte {
 		})},
 		"member": {encodeMember(&store.Member{}), encodeMember(&store.Member{Role: store.Admin, Joined: 9, Language: "en"})},
 		"device": {encodeDevice(&store.Device{}), encodeDevice(&store.Device{Platform: "ios", Added: 4})},
-		"time":   {encodeTime(0), encodeTime(1 << 60)},
+		"media": {encodeMedia(&store.Media{}), encodeMedia(&store.Media{
+			Owner: u, Thread: g, Name: "n", Type: "image/png", Size: 1 << 40, Width: 3, Height: 4,
+			Key: "a/b", Thumbnail: "a/c", Created: -1,
+		})},
+		"time": {encodeTime(0), encodeTime(1 << 60)},
 	}
 }
 

@@ -25,6 +25,7 @@ type Set struct {
 	Groups   store.Groups
 	Members  store.Members
 	Devices  store.Devices
+	Media    store.MediaRecords
 	Log      store.Log
 	Close    func() error
 }
@@ -43,6 +44,7 @@ type rest interface {
 	Groups() store.Groups
 	Members() store.Members
 	Devices() store.Devices
+	Media() store.MediaRecords
 	Close() error
 }
 
@@ -50,7 +52,7 @@ type rest interface {
 func Of(s Source) Set {
 	return Set{
 		Users: s.Users(), Sessions: s.Sessions(), Threads: s.Threads(), Cursors: s.Cursors(),
-		Groups: s.Groups(), Members: s.Members(), Devices: s.Devices(), Log: s.Log(), Close: s.Close,
+		Groups: s.Groups(), Members: s.Members(), Devices: s.Devices(), Media: s.Media(), Log: s.Log(), Close: s.Close,
 	}
 }
 
@@ -63,6 +65,7 @@ func All(t *testing.T, open Open) {
 	t.Run("Users", func(t *testing.T) { Users(t, func(tb testing.TB) store.Users { return open(tb).Users }) })
 	t.Run("Sessions", func(t *testing.T) { Sessions(t, func(tb testing.TB) store.Sessions { return open(tb).Sessions }) })
 	t.Run("Devices", func(t *testing.T) { Devices(t, func(tb testing.TB) store.Devices { return open(tb).Devices }) })
+	t.Run("Media", func(t *testing.T) { Media(t, func(tb testing.TB) store.MediaRecords { return open(tb).Media }) })
 	t.Run("Cursors", func(t *testing.T) { Cursors(t, func(tb testing.TB) store.Cursors { return open(tb).Cursors }) })
 	t.Run("Groups", func(t *testing.T) { Groups(t, open) })
 	t.Run("Members", func(t *testing.T) { Members(t, open) })
