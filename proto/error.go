@@ -44,7 +44,8 @@ func (c Code) String() string {
 func (c Code) Retryable() bool { return c == Busy || c == TooMany || c == Internal }
 
 // Error is the one error type that reaches a client. Message is written for the client and holds no
-// secret, no phone number and no content; Field names the input that is at fault, where one is.
+// secret, no phone number and no content; Field names the input that is at fault, where one is, and the
+// message names it too: a socket's frame carries nothing else.
 // Cause is logged once, at the edge, and never sent.
 type Error struct {
 	Code    Code

@@ -13,7 +13,7 @@ const (
 	Resume                 // Resume
 	History                // Thread, Before, Limit
 	Delivered              // Thread, Seq
-	ReadReceipt            // Thread, Seq or Message
+	ReadReceipt            // Message, or Thread and Seq
 	Typing                 // Thread or Receiver, IsTyping
 	PresenceWatch          // Users
 	PresenceUnwatch        // Users

@@ -2,6 +2,7 @@ package action
 
 import (
 	"hash/maphash"
+	"slices"
 	"sync"
 	"unsafe"
 
@@ -125,8 +126,10 @@ func (s *scratch) decode(b []byte, r *proto.Request) *proto.Error {
 		return s.readResume(r, f.Threads, f.All)
 	case proto.History:
 		return s.history(r)
-	case proto.Delivered, proto.ReadReceipt:
-		return s.receipt(r)
+	case proto.Delivered:
+		return s.delivered(r)
+	case proto.ReadReceipt:
+		return s.readReceipt(r)
 	case proto.Typing:
 		return s.typing(r)
 	case proto.PresenceWatch, proto.PresenceUnwatch:
@@ -173,31 +176,32 @@ func (s *scratch) envelope(r *proto.Request) *proto.Error {
 	}
 }
 
+// names are the actions as the wire calls them, each at its own number.
+//
+//nolint:gochecknoglobals // a table that never changes
+var names = [...]string{
+	proto.Authenticate:    "authenticate",
+	proto.SendMessage:     "send_message",
+	proto.Resume:          "resume",
+	proto.History:         "history",
+	proto.Delivered:       "delivered",
+	proto.ReadReceipt:     "read_receipt",
+	proto.Typing:          "typing",
+	proto.PresenceWatch:   "presence_watch",
+	proto.PresenceUnwatch: "presence_unwatch",
+	proto.Ping:            "ping",
+}
+
+// Names gives the actions that Decode knows, as the wire calls them.
+func Names() []string { return slices.Clone(names[proto.NoAction+1:]) }
+
 func actionOf(name []byte) proto.Action {
-	switch string(name) {
-	case "authenticate":
-		return proto.Authenticate
-	case "send_message":
-		return proto.SendMessage
-	case "resume":
-		return proto.Resume
-	case "history":
-		return proto.History
-	case "delivered":
-		return proto.Delivered
-	case "read_receipt":
-		return proto.ReadReceipt
-	case "typing":
-		return proto.Typing
-	case "presence_watch":
-		return proto.PresenceWatch
-	case "presence_unwatch":
-		return proto.PresenceUnwatch
-	case "ping":
-		return proto.Ping
-	default:
-		return proto.NoAction
+	for a := proto.NoAction + 1; int(a) < len(names); a++ {
+		if names[a] == string(name) {
+			return a
+		}
 	}
+	return proto.NoAction
 }
 
 // unknown names an action that does not exist, but does not repeat a page of it.

@@ -163,6 +163,22 @@ func TestDecodeAliasesItsInput(t *testing.T) {
 	}
 }
 
+// Names is what others build their tables of actions on: each is one that Decode knows, and no two are the same.
+func TestNames(t *testing.T) {
+	seen := make(map[proto.Action]string)
+	for _, name := range Names() {
+		var r proto.Request
+		_ = Decode([]byte(`{"action":"`+name+`"}`), &r) // most lack what they need
+		if other, twice := seen[r.Action]; twice || r.Action == proto.NoAction {
+			t.Errorf("%q is action %d, as %q is", name, r.Action, other)
+		}
+		seen[r.Action] = name
+	}
+	if _, ok := seen[proto.Ping]; !ok || len(seen) != int(proto.Ping) {
+		t.Errorf("%d actions, the last is number %d", len(seen), proto.Ping)
+	}
+}
+
 func TestDecodeBase64(t *testing.T) {
 	for s, want := range map[string]bool{
 		"AAEC": true, "AA==": true, "AAE=": true, "+/09": true, `AA\nEC`: true, `AAEC\r\n`: true, `A\nA=\n=`: true,

@@ -2,6 +2,7 @@ package action
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/tolkflip/tolkflip/proto"
 )
@@ -122,7 +123,8 @@ func appendMessageSent(dst []byte, e *proto.MessageSent) []byte {
 	return end(dst, e.Ref)
 }
 
-// appendError adds code and message. An error without words of its own is called by its code.
+// appendError adds code and message. An error without words of its own is called by its code. The frame has
+// no key for the field at fault, so a message that does not name it is given its name.
 func appendError(dst []byte, err *proto.Error) []byte {
 	var code proto.Code
 	var message string
@@ -131,6 +133,9 @@ func appendError(dst []byte, err *proto.Error) []byte {
 	}
 	if message == "" {
 		message = code.String()
+	}
+	if err != nil && !strings.Contains(message, err.Field) {
+		message = err.Field + ": " + message
 	}
 	dst = append(append(dst, `,"code":"`...), code.String()...)
 	return appendString(append(dst, `","message":`...), message)

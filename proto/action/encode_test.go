@@ -130,6 +130,27 @@ func TestAppendTellsNoCause(t *testing.T) {
 	}
 }
 
+// A frame has no key for the field at fault: the message must name it, whoever wrote it.
+func TestAppendNamesTheField(t *testing.T) {
+	for _, test := range []struct {
+		err  *proto.Error
+		want string
+	}{
+		{proto.BadField("receiverId", "is the sender"), "receiverId: is the sender"},
+		{proto.BadField("receiverId", "receiverId is the sender"), "receiverId is the sender"},
+		{proto.BadField("seq", ""), "seq: invalid"},
+		{proto.Fail(proto.Busy, "try again"), "try again"},
+		{nil, "internal"},
+	} {
+		for _, ev := range []proto.Event{&proto.Failure{Err: test.err}, &proto.MessageError{Err: test.err}} {
+			var got struct{ Message string }
+			if b := Append(nil, ev); json.Unmarshal(b, &got) != nil || got.Message != test.want {
+				t.Errorf("%s, want the message %q", b, test.want)
+			}
+		}
+	}
+}
+
 func FuzzAppendString(f *testing.F) {
 	f.Add("plain text of more than eight bytes")
 	f.Add("a\"b\\c\n\x00\xff")

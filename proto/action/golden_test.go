@@ -54,13 +54,6 @@ func inputs(t testing.TB) map[string][]byte {
 	return in
 }
 
-func names() []string {
-	return []string{
-		"none", "authenticate", "send_message", "resume", "history", "delivered", "read_receipt", "typing", "presence_watch",
-		"presence_unwatch", "ping",
-	}
-}
-
 // dump writes what a request says, a line for each field that is set.
 func dump(r *proto.Request, err error) []byte {
 	var b bytes.Buffer
@@ -75,7 +68,11 @@ func dump(r *proto.Request, err error) []byte {
 		}
 		return fmt.Sprintf("%q", p)
 	}
-	line("action", names()[r.Action])
+	name := "none"
+	if r.Action != proto.NoAction {
+		name = names[r.Action]
+	}
+	line("action", name)
 	line("ref", string(r.Ref))
 	line("client id", quoted(r.Draft.ClientID))
 	var e *proto.Error

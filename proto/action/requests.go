@@ -112,27 +112,41 @@ func (s *scratch) history(r *proto.Request) *proto.Error {
 	return nil
 }
 
-// receipt reads delivered, which needs a seq, and read_receipt, which needs a seq or a message.
-func (s *scratch) receipt(r *proto.Request) *proto.Error {
+// delivered needs a thread and a seq in it.
+func (s *scratch) delivered(r *proto.Request) *proto.Error {
+	var err *proto.Error
+	if r.Thread, err = thread(&s.frame); err != nil {
+		return err
+	}
+	if r.Seq, err = whole("seq", s.frame.Seq, 0); err != nil {
+		return err
+	}
+	if absent(s.frame.Seq) {
+		return proto.BadField("seq", "seq is required")
+	}
+	return nil
+}
+
+// readReceipt needs a message, which knows its thread, or a seq and the thread that it counts in.
+func (s *scratch) readReceipt(r *proto.Request) *proto.Error {
 	f := &s.frame
 	var err *proto.Error
-	if r.Thread, err = thread(f); err != nil {
+	if r.Message.ID, err = identifier("messageId", f.Message); err != nil {
+		return err
+	}
+	if r.Thread.ID, err = identifier("threadId", f.Thread); err != nil {
 		return err
 	}
 	if r.Seq, err = whole("seq", f.Seq, 0); err != nil {
 		return err
 	}
-	if r.Action == proto.ReadReceipt {
-		if r.Message.ID, err = identifier("messageId", f.Message); err != nil {
-			return err
-		}
-		if absent(f.Seq) && r.Message.IsZero() {
-			return proto.BadField("seq", "seq or messageId is required")
-		}
+	switch {
+	case !r.Message.IsZero():
 		return nil
-	}
-	if absent(f.Seq) {
-		return proto.BadField("seq", "seq is required")
+	case absent(f.Seq):
+		return proto.BadField("seq", "seq or messageId is required")
+	case r.Thread.IsZero():
+		return proto.BadField("threadId", "threadId is required without messageId")
 	}
 	return nil
 }
