@@ -79,6 +79,29 @@ func (s *Service) person(ctx context.Context, u id.User) (person, error) {
 	return p, nil
 }
 
+// unblocked reports whether u may say anything at all. One without a row may: a token is enough for that.
+func (s *Service) unblocked(ctx context.Context, u id.User) error {
+	p, err := s.person(ctx, u)
+	switch {
+	case err == errNoUser: //nolint:errorlint // the very value
+		return nil
+	case err != nil:
+		return err
+	case p.blocked:
+		return errBlocked
+	}
+	return nil
+}
+
+// reachable reports whether u can be addressed: one who is blocked reads like one who does not exist.
+func (s *Service) reachable(ctx context.Context, u id.User) error {
+	p, err := s.person(ctx, u)
+	if err == nil && p.blocked {
+		err = errNoUser
+	}
+	return err
+}
+
 // UserChanged makes a block, or its end, count at once.
 func (s *Service) UserChanged(u id.User) { s.people.drop(u) }
 

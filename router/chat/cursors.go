@@ -88,10 +88,10 @@ func (s *Service) advance(ctx context.Context, r *receipt, to func(uint64) store
 		r.seq = m.Seq
 	}
 	if r.thread.IsZero() {
-		return p, before, after, proto.BadField("threadId", "is required")
+		return p, before, after, proto.BadField("threadId", "threadId is required without messageId")
 	}
 	if r.seq == 0 {
-		return p, before, after, proto.BadField("seq", "must be at least 1")
+		return p, before, after, proto.BadField("seq", "seq must be at least 1")
 	}
 	if p, err = s.member(ctx, r.thread, r.user); err != nil {
 		return p, before, after, err

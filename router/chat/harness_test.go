@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -117,6 +118,10 @@ func wantCode(t *testing.T, what string, err error, want int) {
 	var e *proto.Error
 	if !errors.As(err, &e) || e.Code != proto.Code(want) {
 		t.Errorf("%s: %v, want %v", what, err, proto.Code(want))
+		return
+	}
+	if e.Code == proto.Invalid && (e.Field == "" || !strings.Contains(e.Message, e.Field) || len(e.Message) == len(e.Field)) {
+		t.Errorf("%s: %q does not say what is wrong with the field %q", what, e.Message, e.Field)
 	}
 }
 

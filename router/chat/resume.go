@@ -48,7 +48,7 @@ func (s *Service) Resume(c router.Caller, r *proto.Request) {
 	threads := named(r.Resume.Threads)
 	if len(threads) > proto.MaxResume {
 		s.metrics.resumes[resumeRefused].Inc()
-		s.fail(c, r.Ref, proto.BadField("threads", "too many"))
+		s.fail(c, r.Ref, proto.BadField("threads", "threads has too many entries"))
 		return
 	}
 	if !s.enter(c.Conn, len(threads)) {

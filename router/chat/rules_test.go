@@ -85,6 +85,46 @@ func TestTyping(t *testing.T) {
 	}
 }
 
+// TestTypingNeedsTheRightToWrite: who could not send is refused the same way, and nobody is told.
+func TestTypingNeedsTheRightToWrite(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	ann, bob, eve := w.user(), w.user(), w.user()
+	w.post(ann, id.Thread{}, bob, "x")
+	w.post(eve, id.Thread{}, bob, "x")
+	only := w.group(ann, bob, eve)
+	w.setting(only, "only_admins_can_send", "true")
+	blocked := true
+	if _, err := w.mem.Users().Update(context.Background(), eve, store.UserPatch{Blocked: &blocked}); err != nil {
+		t.Fatal(err)
+	}
+	w.UserChanged(eve)
+	a, b, e := w.connect(ann), w.connect(bob), w.connect(eve)
+	for _, c := range []struct {
+		name string
+		from router.Caller
+		to   proto.Request
+		want int
+	}{
+		{"not an admin", b, proto.Request{Thread: only}, int(proto.Forbidden)},
+		{"blocked, in a group", e, proto.Request{Thread: only}, int(proto.Forbidden)},
+		{"blocked, to a person", e, proto.Request{Receiver: bob}, int(proto.Forbidden)},
+		{"to one who is blocked", b, proto.Request{Receiver: eve}, int(proto.NotFound)},
+	} {
+		w.Typing(c.from, &c.to)
+		wantCode(t, c.name, one[*proto.Failure](w, c.from).Err, c.want)
+		_, sent := w.Post(context.Background(), c.from.User, Post{c.to.Thread, c.to.Receiver, text("x")})
+		wantCode(t, c.name+", sending", sent, c.want)
+	}
+	w.none(a, b, e)
+	w.Typing(a, &proto.Request{Thread: only})
+	for _, c := range []router.Caller{b, e} {
+		if got := one[*proto.TypingIn](w, c); got.User != ann {
+			t.Errorf("got %+v", got)
+		}
+	}
+}
+
 func TestCursors(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)

@@ -70,9 +70,7 @@ func (x *sending) prepare(ctx context.Context, from id.User, p Post) error {
 	if err := check(&p.Draft); err != nil {
 		return err
 	}
-	if sender, err := s.person(ctx, from); err == nil && sender.blocked {
-		return errBlocked
-	} else if err != nil && err != errNoUser { //nolint:errorlint // the very value
+	if err := s.unblocked(ctx, from); err != nil {
 		return err
 	}
 	if err := x.address(ctx, from, p); err != nil {
@@ -96,21 +94,21 @@ func (x *sending) prepare(ctx context.Context, from id.User, p Post) error {
 func check(d *proto.Draft) error {
 	switch {
 	case len(d.Content) > proto.MaxContent:
-		return proto.BadField("content", "too long")
+		return proto.BadField("content", "content is too long")
 	case len(d.Encrypted) > proto.MaxContent:
-		return proto.BadField("encryptedContent", "too long")
+		return proto.BadField("encryptedContent", "encryptedContent is too long")
 	case len(d.ClientID) > proto.MaxClientID:
-		return proto.BadField("clientMessageId", "too long")
+		return proto.BadField("clientMessageId", "clientMessageId is too long")
 	case len(d.Language) > proto.MaxLanguage:
-		return proto.BadField("originalLanguage", "too long")
+		return proto.BadField("originalLanguage", "originalLanguage is too long")
 	case len(d.MediaURLs) > proto.MaxMediaURLs:
-		return proto.BadField("mediaUrls", "too many")
+		return proto.BadField("mediaUrls", "mediaUrls has too many entries")
 	case len(d.Content) == 0 && len(d.Encrypted) == 0 && len(d.MediaURLs) == 0:
-		return proto.BadField("content", "is required")
+		return proto.BadField("content", "content is required without mediaUrls and encryptedContent")
 	}
 	for _, u := range d.MediaURLs {
 		if len(u) > proto.MaxMediaURL {
-			return proto.BadField("mediaUrls", "too long")
+			return proto.BadField("mediaUrls", "mediaUrls has an entry that is too long")
 		}
 	}
 	return nil
@@ -121,16 +119,16 @@ func (x *sending) address(ctx context.Context, from id.User, p Post) error {
 	s := x.service
 	if !p.Receiver.IsZero() {
 		if p.Receiver == from {
-			return proto.BadField("receiverId", "is the sender")
+			return proto.BadField("receiverId", "receiverId is the sender")
 		}
 		x.Thread = id.Direct(from, p.Receiver)
 		if !p.Thread.IsZero() && p.Thread != x.Thread {
-			return proto.BadField("threadId", "is not the thread with receiverId")
+			return proto.BadField("threadId", "threadId is not the thread with receiverId")
 		}
 		return x.addressee(ctx, p.Receiver)
 	}
 	if p.Thread.IsZero() {
-		return proto.BadField("receiverId", "or threadId is required")
+		return proto.BadField("threadId", "threadId or receiverId is required")
 	}
 	at, err := s.place(ctx, p.Thread)
 	if err != nil {
@@ -151,13 +149,6 @@ func (x *sending) address(ctx context.Context, from id.User, p Post) error {
 }
 
 func (x *sending) addressee(ctx context.Context, u id.User) error {
-	p, err := x.service.person(ctx, u)
-	if err != nil {
-		return err
-	}
-	if p.blocked {
-		return errNoUser
-	}
 	x.Receiver = u
-	return nil
+	return x.service.reachable(ctx, u)
 }

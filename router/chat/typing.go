@@ -23,18 +23,22 @@ func (s *Service) Typing(c router.Caller, r *proto.Request) {
 }
 
 // SetTyping tells the others of a thread that u writes, or stopped: the thread itself, or the direct one
-// with receiver. Nothing is stored, none of u's own connections is told, and in a group above the size for it
-// nobody is. Nor is a receiver with whom there is no thread: typing is no way to reach a stranger.
+// with receiver. Who may not send there may not type there. Nothing is stored, none of u's own connections
+// is told, and in a group above the size for it nobody is. Nor is a receiver with whom there is no thread:
+// typing is no way to reach a stranger.
 func (s *Service) SetTyping(ctx context.Context, u id.User, t id.Thread, receiver id.User, on bool) error {
 	switch {
 	case receiver == u && !receiver.IsZero():
-		return proto.BadField("receiverId", "is the sender")
+		return proto.BadField("receiverId", "receiverId is the sender")
 	case !receiver.IsZero() && t.IsZero():
 		t = id.Direct(u, receiver)
 	case t.IsZero():
-		return proto.BadField("receiverId", "or threadId is required")
+		return proto.BadField("threadId", "threadId or receiverId is required")
 	case !receiver.IsZero() && t != id.Direct(u, receiver):
-		return proto.BadField("threadId", "is not the thread with receiverId")
+		return proto.BadField("threadId", "threadId is not the thread with receiverId")
+	}
+	if err := s.unblocked(ctx, u); err != nil {
+		return err
 	}
 	p, err := s.member(ctx, t, u)
 	if errors.Is(err, errNoThread) && !receiver.IsZero() {
@@ -47,11 +51,17 @@ func (s *Service) SetTyping(ctx context.Context, u id.User, t id.Thread, receive
 	defer s.tellings.Put(e)
 	e.typing = proto.TypingIn{Thread: t, User: u, IsTyping: on}
 	if !p.group {
+		if err := s.reachable(ctx, p.other(u)); err != nil {
+			return err
+		}
 		e.users = append(e.users[:0], p.other(u))
 		s.router.Deliver(e.users, 0, &e.typing)
 		return nil
 	}
 	if ok, err := s.small(ctx, t); !ok || err != nil {
+		return err
+	}
+	if err := s.mayWrite(ctx, t, u); err != nil {
 		return err
 	}
 	room, err := s.room(ctx, t, u)

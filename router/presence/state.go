@@ -109,7 +109,7 @@ func (s *Service) of(ctx context.Context, u id.User) (proto.PresenceOf, error) {
 // the asker is offline and was never seen. At most MaxWatch at once.
 func (s *Service) Of(ctx context.Context, asker id.User, users []id.User) ([]proto.PresenceOf, error) {
 	if len(users) > proto.MaxWatch {
-		return nil, proto.BadField("userIds", "too many")
+		return nil, proto.BadField("userIds", "userIds has too many entries")
 	}
 	list := make([]proto.PresenceOf, len(users))
 	ask := s.asking(asker)

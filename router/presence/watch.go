@@ -22,7 +22,7 @@ func (s *Service) Watch(c router.Caller, r *proto.Request) {
 
 func (s *Service) watch(c router.Caller, ref []byte, users []id.User) error {
 	if len(users) > proto.MaxWatch {
-		return proto.BadField("userIds", "too many")
+		return proto.BadField("userIds", "userIds has too many entries")
 	}
 	ask := s.asking(c.User)
 	list := make([]wanted, len(users))
