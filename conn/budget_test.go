@@ -31,7 +31,8 @@ func TestBrokenProtocol(t *testing.T) {
 		{"not UTF-8 over two", masked(ws.Text, false, "\xc3") + masked(ws.Continuation, true, "x"), ws.CloseNotUTF8},
 		{"declared too long", header(0x81, 0xFF, 0, 0, 0, 0, 0, 16, 0, 0, 1, 2, 3, 4), ws.CloseTooBig},
 		{"fragments too long", masked(ws.Text, false, big) + header(0x80, 0xFE, 2, 88, 1, 2, 3, 4), ws.CloseTooBig},
-		{"binary", masked(ws.Binary, true, "{}"), ws.CloseUnsupported},
+		{"binary", masked(ws.Binary, true, "{}"), ws.CloseProtocol},
+		{"the start of binary", masked(ws.Binary, false, "{}"), ws.CloseProtocol},
 		{"bad close", masked(ws.Close, true, "\x03\xed"), ws.CloseProtocol},
 	} {
 		p, _ := r.login(1)

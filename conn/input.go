@@ -160,7 +160,8 @@ func (l *loop) frame(fd int, s *slot, f *ws.Frame) {
 func (l *loop) data(fd int, s *slot, f *ws.Frame) {
 	l.stats.framesIn.add(1)
 	if f.Op != l.server.dialects[s.dialect].op() {
-		l.fail(fd, s, ws.CloseUnsupported, "unsupported kind of message", closedByProtocol)
+		// RFC 6455 has 1003 for this, but clients know only 1002 as "never with the same input".
+		l.fail(fd, s, ws.CloseProtocol, "unsupported kind of message", closedByProtocol)
 		return
 	}
 	if f.Whole() {

@@ -1,11 +1,12 @@
 package ws
 
-// Close codes of RFC 6455, section 7.4.1, and the product's own in the private range.
+// Close codes of RFC 6455, section 7.4.1, and the product's own in the private range. A client
+// that is told 1002, 1007 or 1009 never sends the same again; after any other of the server's it comes back.
 const (
 	CloseNormal      uint16 = 1000
 	CloseGoingAway   uint16 = 1001 // the server drains
 	CloseProtocol    uint16 = 1002
-	CloseUnsupported uint16 = 1003
+	CloseUnsupported uint16 = 1003 // not sent: a message of the wrong kind is CloseProtocol
 	CloseNoStatus    uint16 = 1005 // never on the wire: the close frame had no code
 	CloseAbnormal    uint16 = 1006 // never on the wire: there was no close frame
 	CloseNotUTF8     uint16 = 1007
