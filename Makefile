@@ -4,7 +4,7 @@ GOFUMPT  = v0.12.0
 TOOLS   := $(CURDIR)/bin
 GO      ?= go
 
-.PHONY: run test check build bench fuzz cover format vet lint race clean
+.PHONY: run test check build bench fuzz cover format vet lint race stack stack-down clean
 
 run: build ## serve everything on embedded stores, for trying out
 	$(TOOLS)/tolkflip serve --dev
@@ -28,6 +28,12 @@ lint: $(TOOLS)/golangci-lint-$(GOLANGCI)
 
 race: ## layers, and everything else, under the race detector
 	$(GO) test -race -shuffle=on ./...
+
+stack: ## real Cassandra, Redis (one, sentinel, cluster) and MinIO on free ports; prints how serve reaches them
+	@.ci/stack/up && .ci/stack/howto
+
+stack-down:
+	@.ci/stack/down
 
 bench: ## the micro-benchmarks; whole-server figures come from bin/tolkbench
 	$(GO) test -run '^$$' -bench . -benchmem ./...
