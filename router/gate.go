@@ -62,7 +62,7 @@ func NewGate(ctx context.Context, s *token.Signer, sessions store.Sessions, clos
 	g.mu.users = make(map[id.User]cut)
 	g.mu.due = make(map[int64][]mark)
 	g.mu.swept = now().UnixMilli() / hour
-	if err := sessions.Revocations(ctx, now().UnixMilli(), g.remember); err != nil {
+	if err := sessions.Revocations(ctx, now().UnixMilli(), func(r store.Revocation) { g.remember(r) }); err != nil {
 		return nil, fmt.Errorf("load revocations: %w", err)
 	}
 	if r, ok := closer.(*Router); ok {
@@ -157,6 +157,27 @@ func (g *Gate) Removed(ss []store.Session) {
 	}
 }
 
+// Told refuses what another node has revoked and made durable, and closes its connections here with 4401.
+// What was known already changes nothing, so it may be told any number of times.
+func (g *Gate) Told(r store.Revocation) {
+	if !g.remember(r) {
+		return
+	}
+	if r.Session.IsZero() {
+		g.closer.CloseUser(r.User, closeToken, "token revoked")
+	} else {
+		g.closer.CloseSession(r.User, r.Session, closeToken, "token revoked")
+	}
+}
+
+// Reload is Told of all that the store has: what other nodes revoked while nobody could be told of it.
+func (g *Gate) Reload(ctx context.Context) error {
+	if err := g.sessions.Revocations(ctx, g.now().UnixMilli(), g.Told); err != nil {
+		return fmt.Errorf("load revocations: %w", err)
+	}
+	return nil
+}
+
 // Len is the number of revocations in memory.
 func (g *Gate) Len() int {
 	g.mu.RLock()
@@ -164,19 +185,29 @@ func (g *Gate) Len() int {
 	return len(g.mu.sessions) + len(g.mu.users)
 }
 
-func (g *Gate) remember(r store.Revocation) {
+// remember reports whether r was news.
+func (g *Gate) remember(r store.Revocation) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	m := mark{session: r.Session}
 	if r.Session.IsZero() {
 		m.user = r.User
 		old := g.mu.users[r.User]
-		g.mu.users[r.User] = cut{max(old.at, r.At), max(old.expires, r.Expires)}
+		now := cut{max(old.at, r.At), max(old.expires, r.Expires)}
+		if now == old {
+			return false
+		}
+		g.mu.users[r.User] = now
 	} else {
-		g.mu.sessions[r.Session] = max(g.mu.sessions[r.Session], r.Expires)
+		old, known := g.mu.sessions[r.Session]
+		if known && old >= r.Expires {
+			return false
+		}
+		g.mu.sessions[r.Session] = max(old, r.Expires)
 	}
 	at := max(r.Expires/hour, g.mu.swept)
 	g.mu.due[at] = append(g.mu.due[at], m)
+	return true
 }
 
 // forget drops revocations whose hour has passed, some at a time.

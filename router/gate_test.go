@@ -236,3 +236,42 @@ func TestGateAttach(t *testing.T) {
 		}
 	}
 }
+
+// TestGateTold learns from another node what it revoked, and again, and what nobody told it of.
+func TestGateTold(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t)
+	u, v := id.NewUser(), id.NewUser()
+	s, tok := d.open(u)
+	_, of := d.open(v)
+	at := d.now.UnixMilli()
+	one := store.Revocation{User: u, Session: s, At: at, Expires: at + 3_600_000}
+	for range 2 {
+		d.Told(one)
+		d.wants(tok, "invalid_token")
+	}
+	if fmt.Sprint(d.closed) != "[session 4401]" {
+		t.Errorf("closed %v, want one session, once", d.closed)
+	}
+	d.now = d.now.Add(2 * time.Second)
+	at = d.now.UnixMilli()
+	if err := d.sessions.Revoke(context.Background(), store.Revocation{User: v, At: at, Expires: at + 3_600_000}); err != nil {
+		t.Fatal(err)
+	}
+	d.wants(of, "")
+	for range 2 {
+		if err := d.Reload(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		d.wants(of, "invalid_token")
+	}
+	if fmt.Sprint(d.closed) != "[session 4401 user 4401]" {
+		t.Errorf("closed %v, want the user's connections too, once", d.closed)
+	}
+	d.now = d.now.Add(time.Second)
+	if _, again := d.open(v); again == "" {
+		t.Fatal("no token")
+	} else {
+		d.wants(again, "")
+	}
+}
