@@ -12,7 +12,7 @@ start_minio() {
 ready_minio() { wait_for 60 minio answer minio_answers; }
 
 minio_answers() (
-  alive minio && exec 3<>"/dev/tcp/127.0.0.1/$(port minio)" && printf 'GET /minio/health/ready HTTP/1.0\r\n\r\n' >&3 &&
+  alive minio && exec 3<>"/dev/tcp/127.0.0.1/$(port minio)" && printf 'GET /minio/health/ready HTTP/1.1\r\nHost: minio\r\nConnection: close\r\n\r\n' >&3 &&
     read -r -t 5 reply <&3 && [[ $reply == *" 200 "* ]]
 ) 2>/dev/null
 
