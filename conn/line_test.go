@@ -12,7 +12,7 @@ import (
 func TestLinesStayShort(t *testing.T) {
 	t.Parallel()
 	r := start(t, func(c *Config) { c.Loops = 1 }, nil)
-	const n = flushesAPass - flushesBehind
+	const n = copiesAPass + copiesAtLeast
 	var names []router.Conn
 	for i := range byte(n + 1) {
 		_, c := r.login(i + 1)
@@ -25,7 +25,7 @@ func TestLinesStayShort(t *testing.T) {
 			f.bulk = bulk
 			l.enqueue(int(c.Slot()), l.find(c), f, false)
 		}
-		last, begun, behind := names[n], 50, (n+1)/flushesBehind+1
+		last, begun, behind := names[n], 50, (n+1)/copiesAtLeast+1
 		for pass := range 100 {
 			for _, c := range names[:n] {
 				put(c, true)

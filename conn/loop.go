@@ -21,8 +21,9 @@ const (
 	mergeBytes    = 64 << 10 // one merged write
 	mergeBelow    = 16 << 10 // a frame of this size or more is written from where it is
 	placesAPass   = 4096     // deliveries that one pass puts in their places, about; a broadcast is not split
-	flushesAPass  = 64       // connections that one pass writes to
-	flushesBehind = 16       // of those, places that are kept for what many get
+	answersAPass  = 256      // connections with an answer among their output that one pass writes to
+	copiesAPass   = 64       // connections with nothing but what many get, when few wait with an answer
+	copiesAtLeast = 16       // of those, places that answers leave
 	bytesAPass    = 1 << 20  // after so many bytes a pass writes to no further connection
 	bulkAbove     = 16       // connections of one delivery above which other output passes it
 	expiresAPass  = 128      // deadlines that one pass acts on
@@ -157,7 +158,7 @@ func (l *loop) ready(fd int, ev netpoll.IOEvent) {
 	if ev&^unix.EPOLLOUT == 0 || s.key.Load() != key || s.has(noRead) {
 		return
 	}
-	n, err := unix.Read(fd, l.buf)
+	n, err := readNow(fd, l.buf)
 	switch {
 	case n > 0:
 		l.stats.reads.add(1)
@@ -198,7 +199,7 @@ func (l *loop) name(fd int, s *slot) router.Conn {
 }
 
 // pass is one answer to the doorbell: what other goroutines put in is put in its place, as much as fits
-// into a pass, then at most flushesAPass connections are written to. What is left comes with the next
+// into a pass, then a bounded number of connections is written to. What is left comes with the next
 // event, after the sockets.
 func (l *loop) pass() {
 	began := time.Now()
@@ -271,7 +272,7 @@ func (l *loop) deliver(c router.Conn, f *frame) {
 // ring wakes the loop.
 func (l *loop) ring() {
 	// An eventfd fails only when its counter is full, and then it has rung.
-	_, _ = unix.Write(l.door, l.server.one[:])
+	_, _ = writeNow(l.door, l.server.one[:])
 }
 
 // wake is ring for another goroutine, which an inbox told to.

@@ -102,13 +102,13 @@ func (l *loop) soil(fd int, s *slot, d *side, bulk bool) {
 	}
 }
 
-// flushDirty writes to at most flushesAPass connections and, but for the last one's, bytesAPass, those in
+// flushDirty writes to a bounded number of connections and, but for the last one's, bytesAPass, those in
 // front first. Some of the others get their turn in any case.
 func (l *loop) flushDirty() {
 	written := &l.stats.bytesOut
 	until := written.value() + bytesAPass
-	n := l.flushLine(&l.urgent, flushesAPass-flushesBehind, until)
-	l.flushLine(&l.dirty, flushesAPass-n, max(until, written.value()+bytesAPass/4))
+	n := l.flushLine(&l.urgent, answersAPass, until)
+	l.flushLine(&l.dirty, max(copiesAtLeast, copiesAPass-n), max(until, written.value()+bytesAPass/4))
 }
 
 // flushLine writes to at most n connections of a line, and to no further one when the loop has written as
@@ -150,7 +150,7 @@ func (l *loop) flush(fd int, s *slot) {
 		if d.head+1 < len(d.out) && len(b) < mergeBelow {
 			b = l.merge(d, b)
 		}
-		n, err := unix.Write(fd, b)
+		n, err := writeNow(fd, b)
 		if err == unix.EINTR {
 			continue
 		}
@@ -228,7 +228,7 @@ func (l *loop) sent(d *side, n int) {
 // write sends a few bytes of our own at once when nothing waits, else behind what does.
 func (l *loop) write(fd int, s *slot, b []byte) {
 	if s.side == 0 || l.sides.all[s.side].size == 0 {
-		n, err := unix.Write(fd, b)
+		n, err := writeNow(fd, b)
 		l.stats.writes.add(1)
 		if err != nil && err != unix.EAGAIN && err != unix.EINTR {
 			l.drop(fd, s, closedByError)

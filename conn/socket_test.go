@@ -108,7 +108,7 @@ func TestBroadcast(t *testing.T) {
 func TestAnswersPassABroadcast(t *testing.T) {
 	t.Parallel()
 	r := start(t, func(c *Config) { c.Loops = 1 }, nil)
-	const n = 3 * flushesAPass
+	const n = 3 * copiesAPass
 	crowd, names := r.join(n)
 	p, c := r.login(2)
 	crowd.quiet(r)
@@ -132,19 +132,19 @@ func TestAnswersPassABroadcast(t *testing.T) {
 		r.frames.release(f, 1)
 		l.enqueue(int(c.Slot()), s, r.frames.event(actionJSON{}, answer), false)
 		l.flushDirty()
-		if s.side != 0 || waits() != n-flushesAPass+1 {
+		if s.side != 0 || waits() != n-copiesAPass+1 {
 			t.Errorf("after a turn the answer waits: %t, and %d of %d others", s.side != 0, waits(), n)
 		}
 		for range 200 { // answers come all the time
-			for _, name := range names[n-flushesAPass:] {
+			for _, name := range names[n-copiesAPass:] {
 				l.enqueue(int(name.Slot()), l.find(name), r.frames.event(actionJSON{}, answer), false)
 			}
 			l.flushDirty()
 		}
-		if many := waits(); many > flushesAPass {
+		if many := waits(); many > copiesAPass {
 			t.Errorf("%d of the others still wait", many)
 		}
 	})
 	p.expect("pong")
-	crowd.await(base + n*frameSize(live) + 200*flushesAPass*frameSize(answer))
+	crowd.await(base + n*frameSize(live) + 200*copiesAPass*frameSize(answer))
 }
