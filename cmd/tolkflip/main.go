@@ -44,6 +44,7 @@ type program struct {
 // commands is the command line as kong reads it.
 type commands struct {
 	Serve  serveCommand  `cmd:"" help:"Run the server: all twelve services, or those named by --services."`
+	Health healthCommand `cmd:"" help:"Ask a running server how it is; fails unless it is well."`
 	Token  tokenCommand  `cmd:"" help:"Print an access token for a user id."`
 	User   userCommands  `cmd:"" help:"Act on a user of the running server."`
 	Backup backupCommand `cmd:"" help:"Write a consistent copy of the running server's data directory."`
