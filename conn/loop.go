@@ -24,7 +24,7 @@ const (
 	answersAPass  = 256      // connections with an answer among their output that one pass writes to
 	copiesAPass   = 64       // connections with nothing but what many get, when few wait with an answer
 	copiesAtLeast = 16       // of those, places that answers leave
-	bytesAPass    = 1 << 20  // after so many bytes a pass writes to no further connection
+	bytesAPass    = 256 << 10 // after so many bytes a pass writes to no further connection
 	bulkAbove     = 16       // connections of one delivery above which other output passes it
 	expiresAPass  = 128      // deadlines that one pass acts on
 	keepItems     = 1 << 15  // places of an inbox that are kept when it is empty
