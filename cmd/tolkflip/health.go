@@ -2,86 +2,60 @@ package main
 
 import (
 	"context"
-	"log/slog"
-	"sync"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
-const healthEvery = time.Second
-
-// health knows which of the stores fail. A part comes back by itself; nothing is restarted.
-type health struct {
-	parts []part
-	log   *slog.Logger
-	ready *prometheus.GaugeVec
-
-	mu   sync.Mutex
-	last map[string]error // what was seen last, by part
+// healthCommand asks a running server on this machine how it is: the health check of a container.
+type healthCommand struct {
+	Ready    bool          `help:"Ask whether it can serve now, not only whether it is alive."`
+	Host     string        `default:"127.0.0.1" placeholder:"ADDRESS" help:"Address that the server listens on, as of serve."`
+	PortBase int           `default:"3000" placeholder:"PORT" help:"Port of the gateway, as of serve."`
+	Timeout  time.Duration `default:"3s" help:"How long to wait for the answer."`
 }
 
-func newHealth(parts []part, log *slog.Logger, reg prometheus.Registerer) *health {
-	h := &health{
-		parts: parts, log: log, last: map[string]error{},
-		ready: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "tolkflip_part_ready", Help: "1 while a part (store, cache, blob) does its work, 0 while it fails.",
-		}, []string{"part"}),
+// Run prints the answer and fails when it is not a good one.
+func (c *healthCommand) Run(p *program) error {
+	if c.PortBase == 0 {
+		return usageError{errors.New("--port-base: with 0 nobody knows where the server listens")}
 	}
-	reg.MustRegister(h.ready)
-	for _, p := range parts {
-		h.ready.WithLabelValues(p.name).Set(1)
-	}
-	return h
-}
-
-// failing gives what fails now, by part. It may be asked any number of times: parts that must be asked over
-// the network are asked by run alone.
-func (h *health) failing() map[string]error {
-	all := map[string]error{}
-	for _, p := range h.parts {
-		err := p.healthy
-		if p.slow {
-			err = func() error {
-				h.mu.Lock()
-				defer h.mu.Unlock()
-				return h.last[p.name]
-			}
-		}
-		if err := err(); err != nil {
-			all[p.name] = err
+	host := c.Host
+	if a, err := netip.ParseAddr(host); err == nil && a.IsUnspecified() { // all addresses: this machine's is one of them
+		host = "127.0.0.1"
+		if a.Is6() {
+			host = "::1"
 		}
 	}
-	return all
-}
-
-// run looks at the parts until ctx ends, and tells the log when one fails and when it is back.
-func (h *health) run(ctx context.Context) {
-	tick := time.NewTicker(healthEvery)
-	defer tick.Stop()
-	for {
-		for _, p := range h.parts {
-			h.saw(p.name, p.healthy())
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	path := "/health"
+	if c.Ready {
+		path = "/ready"
 	}
-}
-
-func (h *health) saw(name string, err error) {
-	h.mu.Lock()
-	before := h.last[name]
-	h.last[name] = err
-	h.mu.Unlock()
-	switch {
-	case before == nil && err != nil:
-		h.ready.WithLabelValues(name).Set(0)
-		h.log.Error("a part fails: not ready until it is back", "name", name, "err", err)
-	case before != nil && err == nil:
-		h.ready.WithLabelValues(name).Set(1)
-		h.log.Info("a part is back", "name", name)
+	ctx, cancel := context.WithTimeout(p.ctx, c.Timeout)
+	defer cancel()
+	url := "http://" + net.JoinHostPort(host, strconv.Itoa(c.PortBase)) + path
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return usageError{err}
 	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	reply, err := client.Do(request)
+	if err != nil {
+		return fmt.Errorf("no server answers at %s: %w", url, err)
+	}
+	defer func() { _ = reply.Body.Close() }() // it was read to its end
+	body, err := io.ReadAll(io.LimitReader(reply.Body, 64<<10))
+	if err != nil {
+		return fmt.Errorf("%s: %w", url, err)
+	}
+	if reply.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %d: %s", url, reply.StatusCode, body)
+	}
+	_, err = fmt.Fprintln(p.stdout, string(body))
+	return err
 }
