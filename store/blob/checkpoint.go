@@ -63,7 +63,7 @@ func (d *Disk) copyFolder(name, to string) (err error) {
 				return err
 			}
 		}
-		if err == io.EOF { //nolint:errorlint // ReadDir gives it bare
+		if err == io.EOF {
 			return syncDir(to)
 		}
 		if err != nil {

@@ -160,7 +160,7 @@ func (d *Disk) Put(ctx context.Context, key, mediaType string, r io.Reader, size
 			d.metrics.stored.Add(float64(n))
 		}
 	}()
-	if err := check(key, mediaType, size); err != nil {
+	if err := store.CheckBlob(key, mediaType, size); err != nil {
 		return 0, err
 	}
 	if d.closed.Load() {
@@ -180,8 +180,8 @@ func (d *Disk) Put(ctx context.Context, key, mediaType string, r io.Reader, size
 			_ = d.root.Remove(temp) // what stays goes with the folder
 		}
 	}()
-	from := source{ctx: ctx, r: r, said: size}
-	if err := d.write(f, &from, mediaType); err != nil {
+	from := store.NewBlobSource(ctx, r, size)
+	if err := d.write(f, from, mediaType); err != nil {
 		return 0, err
 	}
 	if err := f.Sync(); err != nil {
@@ -198,19 +198,19 @@ func (d *Disk) Put(ctx context.Context, key, mediaType string, r io.Reader, size
 	if err := d.sync(dir); err != nil {
 		return 0, d.failed("write a folder to the disk", err)
 	}
-	return from.n, nil
+	return from.Bytes(), nil
 }
 
 // write copies a file and its trailer. The system is asked to write it out as it comes, and the copy waits
 // for what lies behind: else the sync at the end of a large file would hold up every other on the disk,
 // those of the messages too.
-func (d *Disk) write(f *os.File, from *source, mediaType string) error {
+func (d *Disk) write(f *os.File, from *store.BlobSource, mediaType string) error {
 	buffer, _ := d.buffers.Get().(*[copyBytes]byte)
 	defer d.buffers.Put(buffer)
 	var flushed, looked int64
 	for {
 		n, err := from.Read(buffer[:])
-		if err == io.EOF { //nolint:errorlint // source gives it bare
+		if err == io.EOF { //nolint:errorlint // a bare one is the end, a wrapped one a failure
 			break
 		}
 		if err != nil {
@@ -219,18 +219,19 @@ func (d *Disk) write(f *os.File, from *source, mediaType string) error {
 		if err := d.append(f, buffer[:n]); err != nil {
 			return err
 		}
-		if from.n-flushed >= flushBytes {
-			flush(f, flushed, from.n)
-			flushed = from.n
+		written := from.Bytes()
+		if written-flushed >= flushBytes {
+			flush(f, flushed, written)
+			flushed = written
 		}
-		if from.n-looked >= spaceBytes {
+		if written-looked >= spaceBytes {
 			if err := d.space(0); err != nil {
 				return err
 			}
-			looked = from.n
+			looked = written
 		}
 	}
-	return d.append(f, appendTrailer(buffer[:0], mediaType, from.n))
+	return d.append(f, appendTrailer(buffer[:0], mediaType, from.Bytes()))
 }
 
 func (d *Disk) append(f *os.File, b []byte) error {
@@ -264,14 +265,14 @@ func (d *Disk) space(wanted int64) error {
 // Open gives a part of a file. It stays readable when the file is deleted or replaced.
 func (d *Disk) Open(_ context.Context, key string, offset, length int64) (r io.ReadCloser, o store.Object, err error) {
 	defer func() { d.metrics.count(opOpen, err) }()
-	if _, _, err := span(offset, length, 0); err != nil {
+	if _, _, err := store.BlobRange(offset, length, 0); err != nil {
 		return nil, o, err
 	}
 	f, o, err := d.open(key)
 	if err != nil {
 		return nil, o, err
 	}
-	from, n, err := span(offset, length, o.Size)
+	from, n, err := store.BlobRange(offset, length, o.Size)
 	if err != nil {
 		return nil, o, errors.Join(err, f.Close())
 	}

@@ -60,7 +60,7 @@ func inspect(f *os.File) (store.Object, error) {
 	if !info.Mode().IsRegular() {
 		return store.Object{}, errDamaged
 	}
-	var buffer [maxType + trailerFixed]byte
+	var buffer [store.MaxBlobType + trailerFixed]byte
 	b := buffer[:min(int64(len(buffer)), info.Size())]
 	if _, err := f.ReadAt(b, info.Size()-int64(len(b))); err != nil {
 		return store.Object{}, err
@@ -79,7 +79,7 @@ func parseTrailer(b []byte) (mediaType string, size int64, ok bool) {
 		return "", 0, false
 	}
 	n := int(b[at])
-	if n > at || n > maxType {
+	if n > at || n > store.MaxBlobType {
 		return "", 0, false
 	}
 	return string(b[at-n : at]), int64(binary.BigEndian.Uint64(b[at+1:])), true

@@ -168,7 +168,7 @@ func (s *S3) Open(ctx context.Context, key string, offset, length int64) (r io.R
 	if err := store.CheckBlobKey(key); err != nil {
 		return nil, o, err
 	}
-	if _, _, err := span(offset, length, 0); err != nil {
+	if _, _, err := store.BlobRange(offset, length, 0); err != nil {
 		return nil, o, err
 	}
 	if length == 0 { // there is no such range in HTTP

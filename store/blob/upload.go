@@ -30,7 +30,7 @@ type upload struct {
 	s    *S3
 	key  string
 	kind string
-	from source
+	from *store.BlobSource
 	part lease
 
 	began time.Time // of the current part
@@ -47,7 +47,7 @@ func (s *S3) Put(ctx context.Context, key, mediaType string, r io.Reader, size i
 			s.metrics.stored.Add(float64(n))
 		}
 	}()
-	if err := check(key, mediaType, size); err != nil {
+	if err := store.CheckBlob(key, mediaType, size); err != nil {
 		return 0, err
 	}
 	if size > maxParts*int64(s.cfg.PartBytes) {
@@ -58,7 +58,7 @@ func (s *S3) Put(ctx context.Context, key, mediaType string, r io.Reader, size i
 		return 0, err
 	}
 	defer done()
-	u := &upload{s: s, key: key, kind: mediaType, from: source{ctx: ctx, r: r, said: size}, part: lease{p: s.pool}}
+	u := &upload{s: s, key: key, kind: mediaType, from: store.NewBlobSource(ctx, r, size), part: lease{p: s.pool}}
 	defer u.part.release()
 	return u.run(ctx)
 }
@@ -72,13 +72,13 @@ func (u *upload) run(ctx context.Context) (int64, error) {
 		if err := u.single(ctx); err != nil {
 			return 0, err
 		}
-		return u.from.n, nil
+		return u.from.Bytes(), nil
 	}
 	if err := u.multipart(ctx); err != nil {
 		u.abort(ctx)
 		return 0, err
 	}
-	return u.from.n, nil
+	return u.from.Bytes(), nil
 }
 
 // fill reads a part, of which n bytes are in ahead, and reports whether it is the last one. While others
@@ -102,7 +102,7 @@ func (u *upload) fill(ctx context.Context, n int) (last bool, err error) {
 		n, err := u.from.Read(room)
 		u.part.n += n
 		switch {
-		case err == io.EOF: //nolint:errorlint // source gives it bare
+		case err == io.EOF: //nolint:errorlint // a bare one is the end, a wrapped one a failure
 			return true, nil
 		case err != nil:
 			return false, err
@@ -110,10 +110,10 @@ func (u *upload) fill(ctx context.Context, n int) (last bool, err error) {
 			return false, fmt.Errorf("the file comes too slowly while others wait: %w", store.ErrBusy)
 		}
 	}
-	if u.from.n != u.from.said {
+	if u.from.Bytes() != u.from.Said() {
 		return false, nil
 	}
-	if _, err := u.from.Read(u.ahead[:]); err != io.EOF { //nolint:errorlint // source gives it bare
+	if _, err := u.from.Read(u.ahead[:]); err != io.EOF { //nolint:errorlint // a bare one is the end, a wrapped one a failure
 		return false, err
 	}
 	return true, nil
@@ -149,7 +149,7 @@ func (u *upload) multipart(ctx context.Context) error {
 			return u.complete(ctx)
 		}
 		n, err := u.from.Read(u.ahead[:])
-		if err == io.EOF { //nolint:errorlint // source gives it bare
+		if err == io.EOF { //nolint:errorlint // a bare one is the end, a wrapped one a failure
 			return u.complete(ctx)
 		}
 		if err != nil {
@@ -182,7 +182,7 @@ func (u *upload) complete(ctx context.Context) error {
 		return nil
 	}
 	if info, lost := u.s.server.StatObject(ctx, u.s.cfg.Bucket, u.key, minio.StatObjectOptions{}); lost == nil &&
-		info.Size == u.from.n && info.ETag == u.name() {
+		info.Size == u.from.Bytes() && info.ETag == u.name() {
 		return nil
 	}
 	return u.s.explain(ctx, "put a file together", err)
