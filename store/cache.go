@@ -101,10 +101,10 @@ type Fanout interface {
 	// Listen calls told for what other nodes publish, and missed when something may have been published
 	// that told was not called for: the live revocations must then be read from the main store. It calls
 	// missed first of all, once it listens; after each connection that was lost; every few seconds while
-	// it cannot listen; and every few minutes in any case, for the node that died between its write and
-	// its Publish. It calls one at a time, from its own goroutine, and returns when ctx ends. One call a
-	// node.
-	Listen(ctx context.Context, told func(Revocation), missed func())
+	// it cannot listen; every few minutes in any case, for the node that died between its write and its
+	// Publish; and again, a little later, when missed returns an error. It calls one at a time, from its
+	// own goroutine, and returns when ctx ends. One call a node.
+	Listen(ctx context.Context, told func(Revocation), missed func(context.Context) error)
 }
 
 // MaxResponse is the longest value that Responses keep, in bytes.

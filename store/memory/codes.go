@@ -3,35 +3,11 @@ package memory
 import (
 	"context"
 	"crypto/subtle"
-	"errors"
 	"sync"
 	"time"
 
 	"github.com/tolkflip/tolkflip/store"
 )
-
-// CacheConfig bounds the tables of Codes and Limits.
-type CacheConfig struct {
-	Codes   int              // phones that may have a code, and grants that may stand, at once
-	Windows int              // rate-limit windows that may be counted at once
-	Now     func() time.Time // what expiry is measured by
-}
-
-// DefaultCache is the configuration of a server.
-func DefaultCache() CacheConfig {
-	return CacheConfig{Codes: 100_000, Windows: 256_000, Now: time.Now}
-}
-
-// Validate names what is wrong with c.
-func (c CacheConfig) Validate() error {
-	if c.Codes < 1 || c.Windows < 1 {
-		return errors.New("memory: table sizes must be positive")
-	}
-	if c.Now == nil {
-		return errors.New("memory: no clock")
-	}
-	return nil
-}
 
 // Codes keeps verification codes in a bounded table. A full one refuses new codes (ErrBusy, counted):
 // to drop older ones instead would let a stranger's requests take a person's code away.

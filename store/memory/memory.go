@@ -1,6 +1,6 @@
 // Package memory keeps everything in plain maps: the store of tests and of `--store memory:`, which
-// forgets all at a restart and grows with what is written. Its Codes and Limits are bounded and expire;
-// they are the embedded cache of a production server too.
+// forgets all at a restart and grows with what is written. What only caches (Codes, Limits, Recency, a Board
+// of Leases and Fanout, Responses) is bounded and expires; it is the embedded cache of a production server too.
 //
 // One lock guards all aggregates. The log has the asynchrony of a durable one: a goroutine of its own
 // writes entries and calls Done, never from within Append save for a refusal, and never under a lock.
