@@ -29,6 +29,7 @@ type Config struct {
 	Workers     int // goroutines at most, so statements in flight of turns, look-ups, index and activations
 	LookupCalls int // calls of Lookup in flight; what comes meanwhile shares the next one
 	FenceCalls  int // calls of Version in flight, likewise
+	IndexCalls  int // calls of Index in flight, likewise
 
 	QueueItems     int // entries that wait or are on their way, of all threads
 	QueueBytes     int // and their bytes
@@ -66,6 +67,7 @@ func Default() Config {
 		Workers:     256,
 		LookupCalls: 8,
 		FenceCalls:  2,
+		IndexCalls:  8,
 
 		QueueItems:     64 << 10,
 		QueueBytes:     64 << 20,
@@ -99,6 +101,7 @@ func (c Config) Validate() error {
 		{"Workers", c.Workers},
 		{"LookupCalls", c.LookupCalls},
 		{"FenceCalls", c.FenceCalls},
+		{"IndexCalls", c.IndexCalls},
 		{"QueueItems", c.QueueItems},
 		{"QueueBytes", c.QueueBytes},
 		{"ThreadItems", c.ThreadItems},
