@@ -4,6 +4,8 @@ import (
 	"errors"
 	"slices"
 	"strings"
+
+	"github.com/tolkflip/tolkflip/proto"
 )
 
 // Language is one that people may choose.
@@ -19,7 +21,7 @@ type LanguageGroup struct {
 
 // DefaultLanguage is that of a person who chose none; MaxLanguages is how many one may add to it.
 const (
-	DefaultLanguage = "en"
+	DefaultLanguage = proto.DefaultLanguage
 	MaxLanguages    = 2
 )
 

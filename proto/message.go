@@ -16,6 +16,9 @@ const (
 	MaxLanguage  = 35      // originalLanguage: the longest BCP 47 tag that is to be expected (RFC 5646, 4.4.1)
 )
 
+// DefaultLanguage is what a message is read as whose language nobody knows: the apps drop one without.
+const DefaultLanguage = "en"
+
 // MessageType is the kind of content. The zero value is text.
 type MessageType uint8
 
@@ -78,7 +81,7 @@ type Message struct {
 	Sent      int64  // Unix milliseconds, by the server's clock
 	ClientID  []byte // clientMessageId, as the sender gave it
 	Content   []byte
-	Language  []byte // originalLanguage
+	Language  []byte // originalLanguage: as the sender gave it, else the sender's own; absent when that is not known
 	Encrypted []byte // encryptedContent, base64 text as it came
 	MediaURLs [][]byte
 	ReplyTo   id.Message

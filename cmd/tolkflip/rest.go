@@ -120,7 +120,7 @@ func (s *server) peopleServices(from *settings) ([]httpapi.Service, error) {
 	profiles.Region = s.cfg.DefaultRegion
 	people, err := user.New(profiles, user.Deps{
 		Users: s.stores.users, Devices: s.stores.devices, Peers: s.stores.threads, Limits: s.stores.limits,
-		Circle: user.SharedThreads{Threads: s.stores.threads, Members: s.stores.members}, Now: time.Now,
+		Circle: user.SharedThreads{Threads: s.stores.threads, Members: s.stores.members}, Rules: s.chat, Now: time.Now,
 	}, s.registry)
 	if err != nil {
 		return nil, fmt.Errorf("user: %w", err)

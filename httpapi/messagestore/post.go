@@ -101,7 +101,7 @@ func (s *Service) row(ctx context.Context, from id.User, p *chat.Post, sent *cha
 	}
 	return row.Of(&store.Message{
 		ID: sent.Message, Thread: sent.Thread, Seq: sent.Seq, Sender: from, Receiver: sent.Receiver, Sent: sent.Sent,
-		Type: p.Draft.Type, ClientID: p.Draft.ClientID, Content: p.Draft.Content, Language: p.Draft.Language,
+		Type: p.Draft.Type, ClientID: p.Draft.ClientID, Content: p.Draft.Content, Language: []byte(sent.Language),
 		Encrypted: p.Draft.Encrypted, MediaURLs: p.Draft.MediaURLs, ReplyTo: p.Draft.ReplyTo,
 	}, row.Sent)
 }

@@ -66,6 +66,9 @@ func Of(m *store.Message, s Status) Message {
 		Metadata: Metadata{Timestamp: strconv.FormatInt(m.Sent, 10)}, Timestamp: Time(m.Sent),
 		Status: s, Translations: map[string]string{},
 	}
+	if r.OriginalLanguage == "" {
+		r.OriginalLanguage = proto.DefaultLanguage
+	}
 	for i, u := range m.MediaURLs {
 		r.MediaURLs[i] = string(u)
 	}

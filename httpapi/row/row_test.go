@@ -39,7 +39,7 @@ func TestMessageKeys(t *testing.T) {
 			Sent,
 			`{"thread_id":"00000000-0000-0000-0000-000000000002","message_id":"00000000-0000-0000-0000-000000000001",` +
 				`"client_message_id":null,"content":"","encrypted_content":null,"is_group":true,"media_urls":[],` +
-				`"message_type":"text","metadata":{"timestamp":"1700000000000"},"original_language":"",` +
+				`"message_type":"text","metadata":{"timestamp":"1700000000000"},"original_language":"en",` +
 				`"receiver_id":null,"reply_to":null,` +
 				`"sender_id":"00000000-0000-0000-0000-000000000003","seq":1,"status":"sent","timestamp":"2023-11-14T22:13:20.000Z","translations":{}}`,
 		},

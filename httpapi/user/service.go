@@ -60,6 +60,12 @@ type Peers interface {
 	Peers(ctx context.Context, u id.User, limit int) ([]id.User, error)
 }
 
+// Rules hold what they know of users in memory; router/chat's do.
+type Rules interface {
+	// UserChanged makes them read a user again.
+	UserChanged(u id.User)
+}
+
 // Deps are the values that the service calls. All are needed.
 type Deps struct {
 	Users   store.Users
@@ -67,6 +73,7 @@ type Deps struct {
 	Peers   Peers
 	Limits  store.Limits
 	Circle  Circle
+	Rules   Rules
 	Now     func() time.Time
 }
 
@@ -98,7 +105,7 @@ func newService(cfg Config, deps Deps, reg prometheus.Registerer) (*service, err
 		return nil, err
 	}
 	if deps.Users == nil || deps.Devices == nil || deps.Peers == nil || deps.Limits == nil ||
-		deps.Circle == nil || deps.Now == nil {
+		deps.Circle == nil || deps.Rules == nil || deps.Now == nil {
 		return nil, errors.New("user: Deps is incomplete")
 	}
 	return &service{
@@ -172,6 +179,7 @@ func (s *service) get(ctx context.Context, u id.User) (store.User, error) {
 func (s *service) change(ctx context.Context, u id.User, p store.UserPatch) (store.User, error) {
 	v, err := s.deps.Users.Update(ctx, u, p)
 	s.users.drop(u)
+	s.deps.Rules.UserChanged(u)
 	if errors.Is(err, store.ErrNotFound) {
 		return v, noUser()
 	}

@@ -65,6 +65,26 @@ func (c *counted) Get(ctx context.Context, u id.User) (store.User, error) {
 	return v, err
 }
 
+// changes are the users whom the rules were told to read again.
+type changes struct {
+	mu  sync.Mutex
+	all []id.User
+}
+
+func (c *changes) UserChanged(u id.User) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = append(c.all, u)
+}
+
+func (c *changes) take() []id.User {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := c.all
+	c.all = nil
+	return all
+}
+
 type fixture struct {
 	*apitest.Server
 	svc             *service
@@ -72,6 +92,7 @@ type fixture struct {
 	devices         store.Devices
 	circle          *circle
 	peers           peers
+	changes         changes
 	now             *atomic.Int64
 	ann, bob, carol id.User
 }
@@ -114,7 +135,7 @@ func start(t testing.TB, edit func(*Config)) *fixture {
 	}
 	deps := Deps{
 		Users: f.users, Devices: f.devices, Peers: f.peers, Limits: limits, Circle: f.circle,
-		Now: func() time.Time { return time.UnixMilli(f.now.Load()) },
+		Rules: &f.changes, Now: func() time.Time { return time.UnixMilli(f.now.Load()) },
 	}
 	if f.svc, err = newService(cfg, deps, reg); err != nil {
 		t.Fatal(err)
@@ -210,6 +231,28 @@ func TestUpdate(t *testing.T) {
 	f.As(id.NewUser()).Refused(404, "User not found", "", "PUT", "/profile", `{"additional_languages":[]}`)
 	if r := ann.Do("PUT", "/profile", `{"display_name":5,"avatar_url":"x"}`); len(r.Body["errors"].([]any)) != 2 {
 		t.Errorf("%s", r.Text)
+	}
+}
+
+// TestRulesAreTold: what a person writes is in the language that they have just chosen.
+func TestRulesAreTold(t *testing.T) {
+	t.Parallel()
+	f := start(t, nil)
+	for _, c := range []struct {
+		path string
+		body any
+	}{
+		{"/profile", map[string]any{"primary_language": "it"}},
+		{"/api/users/" + f.ann.String() + "/languages", map[string]any{"native_language": "fr"}},
+	} {
+		f.As(f.ann).Want(200, "PUT", c.path, c.body)
+		if got := f.changes.take(); len(got) != 1 || got[0] != f.ann {
+			t.Errorf("%s: told of %v", c.path, got)
+		}
+		f.As(f.ann).Want(400, "PUT", c.path, map[string]any{"primary_language": "xx", "native_language": "xx"})
+		if got := f.changes.take(); len(got) != 0 {
+			t.Errorf("%s, refused: told of %v", c.path, got)
+		}
 	}
 }
 

@@ -81,7 +81,7 @@ func appendMessage(dst []byte, m *proto.Message) []byte {
 	if len(m.Language) > 0 {
 		dst = appendString(dst, m.Language)
 	} else {
-		dst = append(dst, `"en"`...) // the apps drop a message without a language
+		dst = appendString(dst, proto.DefaultLanguage)
 	}
 	dst = strconv.AppendInt(append(dst, `,"timestamp":`...), m.Sent, 10)
 	dst = appendOptional(dst, `,"clientMessageId":`, m.ClientID)

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"bytes"
 	"context"
 	"errors"
 
@@ -33,8 +34,29 @@ func (p place) other(u id.User) id.User {
 
 // person is a user who exists.
 type person struct {
-	blocked bool
-	until   int64 // Unix milliseconds: believed until then
+	until    int64 // Unix milliseconds: believed until then
+	blocked  bool
+	language language
+}
+
+// language is a person's language code, with zeros behind it. None that people may choose is longer, and
+// one that is reads as none. It has no pointer, for the sake of the cache.
+type language [15]byte
+
+func languageOf(code string) (l language) {
+	if len(code) <= len(l) {
+		copy(l[:], code)
+	}
+	return l
+}
+
+// append adds the code to dst.
+func (l *language) append(dst []byte) []byte {
+	n := bytes.IndexByte(l[:], 0)
+	if n < 0 {
+		n = len(l)
+	}
+	return append(dst, l[:n]...)
 }
 
 // setting is what a group's settings say about writing.
@@ -74,23 +96,24 @@ func (s *Service) person(ctx context.Context, u id.User) (person, error) {
 	if err != nil {
 		return person{}, proto.Unexpected(err)
 	}
-	p := person{row.Blocked, now + s.cfg.UserFor.Milliseconds()}
+	p := person{now + s.cfg.UserFor.Milliseconds(), row.Blocked, languageOf(row.Language)}
 	s.people.put(u, p)
 	return p, nil
 }
 
-// unblocked reports whether u may say anything at all. One without a row may: a token is enough for that.
-func (s *Service) unblocked(ctx context.Context, u id.User) error {
+// writer finds one who wants to say something, and refuses one who is blocked. One without a row is let
+// through: a token is enough for that.
+func (s *Service) writer(ctx context.Context, u id.User) (person, error) {
 	p, err := s.person(ctx, u)
 	switch {
 	case err == errNoUser: //nolint:errorlint // the very value
-		return nil
+		return person{}, nil
 	case err != nil:
-		return err
+		return person{}, err
 	case p.blocked:
-		return errBlocked
+		return person{}, errBlocked
 	}
-	return nil
+	return p, nil
 }
 
 // reachable reports whether u can be addressed: one who is blocked reads like one who does not exist.
@@ -102,7 +125,7 @@ func (s *Service) reachable(ctx context.Context, u id.User) error {
 	return err
 }
 
-// UserChanged makes a block, or its end, count at once.
+// UserChanged makes a block, its end, or another language count at once.
 func (s *Service) UserChanged(u id.User) { s.people.drop(u) }
 
 // Member reports whether u belongs to t: nil, or NotFound for a direct thread that is another's or does

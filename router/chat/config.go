@@ -17,9 +17,9 @@ import (
 // Config bounds what the rules keep and send.
 type Config struct {
 	SmallGroup     int           // members up to which a group has typing and receipts
-	KnownUsers     int           // users whose existence is remembered, about 60 bytes each
+	KnownUsers     int           // users whose existence and language are remembered, about 80 bytes each
 	KnownThreads   int           // threads whose participants are remembered, about 90 bytes each
-	UserFor        time.Duration // how long a user's existence is believed; a block takes that long at most
+	UserFor        time.Duration // how long what is known of a user is believed; a block elsewhere takes that long at most
 	SettingsFor    time.Duration // how long a group's settings are believed
 	ResumeThreads  int           // threads of all resumes under way together, about 100 bytes each
 	ResumePage     int           // messages read at once

@@ -12,6 +12,10 @@
 // before the message goes to the log and stays there until the message has left, so that delivery never
 // reads a store.
 //
+// A message that names no language is stored with its sender's own, as the log's readers and translators
+// need it. That costs no read: sending looks at the sender's row anyway, to refuse one who is blocked, and
+// the cache of people that answers for it holds the language too.
+//
 // A person cannot write to themselves, nor to somebody who has no row or is blocked: not_found. A
 // threadId that does not belong to the receiverId beside it is invalid. A stranger to a direct thread
 // reads what a thread that does not exist reads: not_found. Who is no member of a group that exists reads

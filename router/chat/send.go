@@ -22,7 +22,8 @@ type Sent struct {
 	Receiver  id.User // absent in a group
 	Seq       uint64
 	Sent      int64 // Unix milliseconds
-	Duplicate bool  // the log had it already: this is what came of the first
+	Language  string
+	Duplicate bool // the log had it already: this is what came of the first
 }
 
 // Send writes a message for a socket. It returns when the message is with the log; MessageSent or
@@ -61,7 +62,7 @@ func (s *Service) Post(ctx context.Context, from id.User, p Post) (Sent, error) 
 	if x.Err != nil {
 		return Sent{}, outcome(x.Err)
 	}
-	return Sent{x.ID, x.Thread, x.Receiver, x.Seq, x.Sent, x.Duplicate}, nil
+	return Sent{x.ID, x.Thread, x.Receiver, x.Seq, x.Sent, string(x.Language), x.Duplicate}, nil
 }
 
 // prepare fills x, or says why it must not be sent.
@@ -70,7 +71,8 @@ func (x *sending) prepare(ctx context.Context, from id.User, p Post) error {
 	if err := check(&p.Draft); err != nil {
 		return err
 	}
-	if err := s.unblocked(ctx, from); err != nil {
+	sender, err := s.writer(ctx, from)
+	if err != nil {
 		return err
 	}
 	if err := x.address(ctx, from, p); err != nil {
@@ -79,14 +81,13 @@ func (x *sending) prepare(ctx context.Context, from id.User, p Post) error {
 	if len(p.Draft.ClientID) > 0 {
 		x.ID = id.ClientMessage(from, p.Draft.ClientID)
 	} else {
-		var err error
 		if x.ID, err = id.NewMessage(); err != nil {
 			return proto.Unexpected(err)
 		}
 	}
 	x.Sender = from
 	x.Sent = s.now().UnixMilli()
-	x.copy(&p.Draft)
+	x.copy(&p.Draft, &sender.language)
 	return nil
 }
 

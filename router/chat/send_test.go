@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tolkflip/tolkflip/proto"
@@ -169,6 +170,76 @@ func TestSendRefusals(t *testing.T) {
 			t.Errorf("%s: got %+v over the socket", c.name, f.Event)
 		}
 		w.router.Detach(s)
+	}
+}
+
+// reads counts the rows that are read of people.
+type reads struct {
+	store.Users
+	n atomic.Int64
+}
+
+func (r *reads) Get(ctx context.Context, u id.User) (store.User, error) {
+	r.n.Add(1)
+	return r.Users.Get(ctx, u)
+}
+
+// TestSendLanguage: a message without a language is in its sender's, which is known without another read.
+func TestSendLanguage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	people := &reads{Users: w.mem.Users()}
+	w.store.Users = people
+	bob := w.user()
+	b := w.connect(bob)
+	speaks := func(code string) id.User {
+		u := w.user()
+		if _, err := people.Update(context.Background(), u, store.UserPatch{Language: &code}); err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	for _, c := range []struct {
+		name   string
+		from   id.User
+		given  string
+		stored string
+	}{
+		{"own", speaks("de"), "", "de"},
+		{"with a region", speaks("zh-TW"), "", "zh-TW"},
+		{"given", speaks("de"), "pt-BR", "pt-BR"},
+		{"none", w.user(), "", ""},
+		{"as long as is kept", speaks("de-1996-x-abcde"), "", "de-1996-x-abcde"},
+		{"longer than anybody can choose", speaks("de-1996-x-abcdef"), "", ""},
+		{"of one without a row", id.NewUser(), "", ""},
+	} {
+		a := w.connect(c.from)
+		for range 2 { // from the store, and from memory
+			draft := text("x")
+			draft.Language = []byte(c.given)
+			w.Send(a, &proto.Request{Receiver: bob, Draft: draft})
+			if m := one[*proto.NewMessage](w, b).Message; string(m.Language) != c.stored || string(m.Content) != "x" {
+				t.Errorf("%s: told %q in %q, want %q", c.name, m.Content, m.Language, c.stored)
+			}
+			sent := one[*proto.MessageSent](w, a)
+			if kept, err := w.mem.Log().Find(context.Background(), sent.Message); err != nil || string(kept.Language) != c.stored {
+				t.Errorf("%s: kept %q %v, want %q", c.name, kept.Language, err, c.stored)
+			}
+		}
+	}
+	ann := speaks("de")
+	w.post(ann, id.Thread{}, bob, "x")
+	before := people.n.Load()
+	if sent := w.post(ann, id.Thread{}, bob, "x"); sent.Language != "de" || people.n.Load() != before {
+		t.Errorf("in %q, after %d reads", sent.Language, people.n.Load()-before)
+	}
+	italian := "it"
+	if _, err := people.Update(context.Background(), ann, store.UserPatch{Language: &italian}); err != nil {
+		t.Fatal(err)
+	}
+	w.UserChanged(ann)
+	if sent := w.post(ann, id.Thread{}, bob, "x"); sent.Language != "it" {
+		t.Errorf("after a change in %q", sent.Language)
 	}
 }
 

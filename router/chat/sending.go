@@ -44,9 +44,10 @@ func newSending(s *Service) *sending {
 	return x
 }
 
-// copy takes the draft over: the caller's bytes are only lent.
-func (x *sending) copy(d *proto.Draft) {
-	n := len(d.ClientID) + len(d.Content) + len(d.Language) + len(d.Encrypted) + proto.MaxRef
+// copy takes the draft over: the caller's bytes are only lent. A text that names no language is in the
+// sender's own.
+func (x *sending) copy(d *proto.Draft, own *language) {
+	n := len(d.ClientID) + len(d.Content) + max(len(d.Language), len(own)) + len(d.Encrypted) + proto.MaxRef
 	for _, u := range d.MediaURLs {
 		n += len(u)
 	}
@@ -57,7 +58,12 @@ func (x *sending) copy(d *proto.Draft) {
 	x.Type = d.Type
 	x.ClientID = x.keep(d.ClientID)
 	x.Content = x.keep(d.Content)
-	x.Language = x.keep(d.Language)
+	if len(d.Language) > 0 {
+		x.Language = x.keep(d.Language)
+	} else if at := len(x.buf); own[0] != 0 {
+		x.buf = own.append(x.buf)
+		x.Language = x.buf[at:len(x.buf):len(x.buf)]
+	}
 	x.Encrypted = x.keep(d.Encrypted)
 	x.ReplyTo = d.ReplyTo
 	x.urls = x.urls[:0]

@@ -37,7 +37,7 @@ func (s *Service) SetTyping(ctx context.Context, u id.User, t id.Thread, receive
 	case !receiver.IsZero() && t != id.Direct(u, receiver):
 		return proto.BadField("threadId", "threadId is not the thread with receiverId")
 	}
-	if err := s.unblocked(ctx, u); err != nil {
+	if _, err := s.writer(ctx, u); err != nil {
 		return err
 	}
 	p, err := s.member(ctx, t, u)
