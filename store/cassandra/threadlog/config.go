@@ -17,6 +17,11 @@ type Config struct {
 	PID      int
 	TakeOver bool // take the slots also from a node that seems to live
 
+	// Import is for moving the threads of another store here: entries bring their Seq, and one that is not
+	// the next of its thread is refused with ErrConflict, whatever became of those before it. Their ids are
+	// not looked for in message_ids: who moves a store begins at Head, and its ids are used once.
+	Import bool
+
 	// Deposed, where set, is called once when another node has taken all slots: nothing is acked any more,
 	// and all that is left to do is to end the process. It must not block.
 	Deposed func(error)

@@ -122,7 +122,7 @@ func (l *Log) recall(t *turn) {
 		}
 		if p, ok := l.ids.get(m.ID); ok {
 			it.first = p
-		} else if !l.faults.noLookup {
+		} else if !l.cfg.Import && !l.faults.noLookup {
 			t.ids = append(t.ids, m.ID)
 			t.asked = append(t.asked, i)
 		}
@@ -219,9 +219,12 @@ func (l *Log) place(th *thread) job {
 			continue
 		}
 		m := &it.entry.Message
+		seq := th.head + uint64(len(t.messages)) + 1 // only this turn moves it
+		if l.cfg.Import && m.Seq != seq {
+			continue // a conflict: it stands nowhere
+		}
 		t.messages = append(t.messages, *m)
 		it.at = len(t.messages)
-		seq := th.head + uint64(it.at) // only this turn moves it
 		t.messages[it.at-1].Seq = seq
 		size := costs(m)
 		t.added += size
