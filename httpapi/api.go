@@ -28,7 +28,8 @@ type API struct {
 	base    context.Context         //nolint:containedctx // ends the calls in flight when Close is called
 	stop    context.CancelFunc
 
-	open atomic.Int64 // HTTP connections of all ports
+	open    atomic.Int64 // HTTP connections of all ports
+	lingers lingers      // refused ones, which are no longer among those
 }
 
 // New makes the kit. Close ends what is in flight.
@@ -49,7 +50,10 @@ func New(cfg Config, deps Deps, log *slog.Logger, reg prometheus.Registerer) (*A
 }
 
 // Close cancels the context of every call that still runs. It comes after the servers' Shutdown.
-func (a *API) Close() { a.stop() }
+func (a *API) Close() {
+	a.stop()
+	a.lingers.close()
+}
 
 // Server serves one Service.
 type Server struct {
@@ -79,6 +83,8 @@ func (m *mounted) name() string {
 	}
 	return m.service + " " + m.Method + " " + m.Path
 }
+
+func (m *mounted) streams() bool { return m != nil && m.Stream > 0 }
 
 func (m *mounted) failed() string {
 	if m == nil || m.Failed == "" {
@@ -118,10 +124,18 @@ func (s *Server) mount(rt Route) {
 	m.counts = s.api.metrics.route(s.service.Name, rt.Method, rt.Path)
 	h := func(rc *fasthttp.RequestCtx) {
 		r := rc.UserValue(requestKey).(*Request) //nolint:forcetypeassert // set for every request
-		r.route = m
-		if err := r.admit(); err != nil {
+		if err := r.enter(m); err != nil {
 			r.fail(err)
 			return
+		}
+		if r.asking {
+			return
+		}
+		if rt.Stream == 0 {
+			if err := r.readBody(); err != nil {
+				r.fail(err)
+				return
+			}
 		}
 		if err := rt.Handle.run(r); err != nil {
 			r.fail(err)
@@ -134,6 +148,20 @@ func (s *Server) mount(rt Route) {
 }
 
 const requestKey = "httpapi"
+
+// enter lets a request into a route, once: one that was asked about before its body came is in already.
+func (r *Request) enter(m *mounted) error {
+	if r.route != nil {
+		return nil
+	}
+	r.route = m
+	err := r.admit()
+	if err == nil {
+		err = r.limitBody()
+	}
+	r.refused = err != nil
+	return err
+}
 
 // admit checks who asks and whether they may ask once more.
 func (r *Request) admit() error {

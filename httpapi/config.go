@@ -19,6 +19,8 @@ type Config struct {
 	BodyTimeout    time.Duration // from the end of the head to the end of the body
 	WriteTimeout   time.Duration // for sending one reply
 	IdleTimeout    time.Duration // between two requests of a connection
+	StreamSilence  time.Duration // without a byte of a streamed body, in or out
+	StreamRate     int           // bytes a second that such a body keeps up on average, after the first silence
 	ReadBuffer     int           // bytes; the head of a request must fit
 	MaxBody        int           // bytes of a JSON body; over it 413
 	MaxConnections int           // over all ports; over it 503 and Retry-After
@@ -47,6 +49,8 @@ func Default() Config {
 		BodyTimeout:    30 * time.Second,
 		WriteTimeout:   30 * time.Second,
 		IdleTimeout:    10 * time.Second,
+		StreamSilence:  30 * time.Second,
+		StreamRate:     8 << 10,
 		ReadBuffer:     8 << 10,
 		MaxBody:        1 << 20,
 		MaxConnections: 10_000,
@@ -61,13 +65,13 @@ func Default() Config {
 // Validate says what cannot be served with.
 func (c Config) Validate() error {
 	for _, d := range []time.Duration{
-		c.CallTimeout, c.HeaderTimeout, c.BodyTimeout, c.WriteTimeout, c.IdleTimeout, c.LimitWindow,
+		c.CallTimeout, c.HeaderTimeout, c.BodyTimeout, c.WriteTimeout, c.IdleTimeout, c.LimitWindow, c.StreamSilence,
 	} {
 		if d <= 0 {
 			return errors.New("httpapi: every time-out and window must be above 0")
 		}
 	}
-	if c.ReadBuffer < 1<<10 || c.MaxBody < 1 || c.MaxConnections < 1 || c.CompressAbove < 0 {
+	if c.ReadBuffer < 1<<10 || c.MaxBody < 1 || c.MaxConnections < 1 || c.CompressAbove < 0 || c.StreamRate < 1 {
 		return errors.New("httpapi: a size is out of range")
 	}
 	if c.AddressLimit < 1 || c.UserLimit < 1 {

@@ -27,8 +27,8 @@
 //		}
 //	}
 //
-// A request goes: request id, CORS and security headers, preflight, route, token, limit, then the
-// route's Handler: decode → Validate → call → encode. In is filled from the JSON body first (only when
+// A request goes: request id, CORS and security headers, preflight, route, token, limit, declared length,
+// the body, then the route's Handler: decode → Validate → call → encode. In is filled from the JSON body first (only when
 // Content-Type is JSON; any other body counts as the empty object, as the clients expect, and an error
 // then carries a hint), then its `path:"…"` and `query:"…"` fields, which the body can never set, then by
 // its FromRequest(*Request) error, if it has one; then its Validate() error, if it has one, judges it.
@@ -43,6 +43,13 @@
 //
 // Compression is gzip only, at the fastest level, above Config.CompressAbove: the bodies are JSON lists
 // on which better levels save little and cost much of two cores.
+//
+// Bodies are read behind the door. fasthttp reads a body before it calls anybody unless it streams, so all
+// ports stream, one byte is read ahead (it knows no fewer), and the kit reads the rest once it knows who
+// asks: a stranger costs no buffer. fasthttp holds a streamed body to no size and no deadline; Body and
+// Config.pace do, and ReplyStream does for what goes out. A route that streams is a Raw one with
+// Route.Stream. A client that is refused while it sends large bodies is read on for a moment behind the
+// reply (linger.go), since a reset would overtake it; "Expect: 100-continue" is answered at the door.
 //
 // Path parameters are registered by position, not by name, so that two services may name the same
 // segment of the gateway differently.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"sync"
+	"time"
 
 	"github.com/bytedance/sonic"
 	"github.com/bytedance/sonic/encoder"
@@ -57,6 +58,12 @@ type Request struct {
 	api   *API
 	route *mounted // absent where no route matched
 	id    string
+	start time.Time
+
+	body    *Body   // once reading it began
+	kept    *[]byte // the buffer below a body in memory
+	asking  bool    // the client waits to be told to send the body
+	refused bool    // at the door of its route
 }
 
 // Ctx is fasthttp's own view of the request. It must not go below httpapi.
@@ -74,9 +81,9 @@ func (r *Request) Query(name string) string { return string(r.rc.QueryArgs().Pee
 // Header is a request header; empty when it is absent.
 func (r *Request) Header(name string) string { return string(r.rc.Request.Header.Peek(name)) }
 
-// Body is the JSON body; empty when there is none or its Content-Type is another.
+// Body is the JSON body; empty when there is none, its Content-Type is another, or the route streams.
 func (r *Request) Body() []byte {
-	if !isJSON(r.rc.Request.Header.ContentType()) {
+	if r.route.streams() || !isJSON(r.rc.Request.Header.ContentType()) {
 		return nil
 	}
 	return r.rc.Request.Body()

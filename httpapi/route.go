@@ -56,6 +56,12 @@ type Route struct {
 	Failed string
 	// Unlimited routes count against no limit: health checks and the like.
 	Unlimited bool
+	// Stream, where above 0, is for a Raw handler that reads the body itself, by Request.Stream: at most so
+	// many bytes. When the handler is called the caller is known and no more than the body's first byte was
+	// read. Elsewhere Config.MaxBody holds, and the body is in memory.
+	Stream int64
+	// TooLarge is the error text of a 413, where the clients know one.
+	TooLarge string
 }
 
 // Service is what one port serves.

@@ -24,8 +24,10 @@ func (a *API) fasthttp(s *Server) *fasthttp.Server {
 		Handler:      s.serve,
 		ErrorHandler: s.unreadable,
 		HeaderReceived: func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
-			return fasthttp.RequestConfig{ReadTimeout: a.cfg.BodyTimeout}
+			// The body is read behind the door of its route. fasthttp reads one byte ahead, never none.
+			return fasthttp.RequestConfig{ReadTimeout: a.cfg.BodyTimeout, MaxRequestBodySize: 1}
 		},
+		ExpectHandler: s.expect,
 		ConnState: func(_ net.Conn, st fasthttp.ConnState) {
 			switch st {
 			case fasthttp.StateNew:
@@ -41,7 +43,7 @@ func (a *API) fasthttp(s *Server) *fasthttp.Server {
 		WriteTimeout:                 a.cfg.WriteTimeout,
 		IdleTimeout:                  a.cfg.IdleTimeout,
 		ReadBufferSize:               a.cfg.ReadBuffer,
-		MaxRequestBodySize:           a.cfg.MaxBody,
+		StreamRequestBody:            true,
 		Concurrency:                  a.cfg.MaxConnections + 1, // bounded refuses earlier, in JSON
 		DisablePreParseMultipartForm: true,
 		NoDefaultServerHeader:        true,
@@ -60,14 +62,22 @@ func (q quiet) Printf(format string, args ...any) {
 	q.log.Debug("fasthttp", slog.String("message", fmt.Sprintf(format, args...)))
 }
 
-// serve is the way of every request that could be read.
-func (s *Server) serve(rc *fasthttp.RequestCtx) {
-	start := time.Now()
+// begin makes the Request of what fasthttp has read; a second call for the same request gives the first.
+func (s *Server) begin(rc *fasthttp.RequestCtx) *Request {
+	if r, ok := rc.UserValue(requestKey).(*Request); ok {
+		return r
+	}
 	s.api.metrics.inFlight.Inc()
-	r := &Request{rc: rc, api: s.api, id: requestID(rc.Request.Header.Peek("X-Request-Id"))}
-	defer s.done(r, start)
+	r := &Request{rc: rc, api: s.api, start: time.Now(), id: requestID(rc.Request.Header.Peek("X-Request-Id"))}
 	rc.SetUserValue(requestKey, r)
 	s.api.writeHeaders(rc, r.id)
+	return r
+}
+
+// serve is the way of every request that could be read.
+func (s *Server) serve(rc *fasthttp.RequestCtx) {
+	r := s.begin(rc)
+	defer func() { s.end(r, recover()) }()
 	switch {
 	case rc.IsOptions():
 		s.options(rc)
@@ -78,9 +88,9 @@ func (s *Server) serve(rc *fasthttp.RequestCtx) {
 	}
 }
 
-// done ends every request: it turns a panic into a 500, compresses, and counts.
-func (s *Server) done(r *Request, start time.Time) {
-	if p := recover(); p != nil {
+// end ends every request: it turns a panic, p, into a 500, compresses, and counts.
+func (s *Server) end(r *Request, p any) {
+	if p != nil {
 		s.api.metrics.panics.Inc()
 		s.api.log.Error("panic in a handler", slog.String("id", r.id), slog.String("route", r.route.name()),
 			slog.String("panic", describe(p)), slog.String("stack", string(debug.Stack())))
@@ -88,12 +98,14 @@ func (s *Server) done(r *Request, start time.Time) {
 		r.Reply(500, Problem{Error: r.route.failed(), Code: proto.Internal.String(), RequestID: r.id})
 	}
 	r.compress()
+	r.settle()
+	r.releaseBody()
 	m := r.route
 	if m == nil {
 		m = s.other
 	}
 	s.api.metrics.inFlight.Dec()
-	m.counts.observe(r.rc.Response.StatusCode(), time.Since(start))
+	m.counts.observe(r.rc.Response.StatusCode(), time.Since(r.start))
 }
 
 // describe gives an error's text, and only the type of anything else: that may hold a user's data.
@@ -110,10 +122,6 @@ func (s *Server) unreadable(rc *fasthttp.RequestCtx, err error) {
 	var small *fasthttp.ErrSmallBuffer
 	var late net.Error
 	switch {
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		out = refusal{status: 413, text: textTooLarge, code: proto.Invalid}
-		s.api.metrics.refuse(refusedBody)
-		drain(rc)
 	case errors.As(err, &small):
 		out = refusal{status: 431, text: "Request head too large", code: proto.Invalid}
 		s.api.metrics.refuse(refusedHead)
@@ -128,21 +136,6 @@ func (s *Server) unreadable(rc *fasthttp.RequestCtx, err error) {
 	s.api.writeHeaders(rc, r.id)
 	r.Reply(out.status, Problem{Error: out.text, Code: out.code.String()})
 	s.other.counts.observe(out.status, 0)
-}
-
-// drain reads away some of a body that is too large, so that a client that sends first and reads later
-// gets the answer and not a reset. It costs a goroutine for a second at most.
-func drain(rc *fasthttp.RequestCtx) {
-	const most, patience = 8 << 20, time.Second
-	c := rc.Conn()
-	if c == nil || c.SetReadDeadline(time.Now().Add(patience)) != nil {
-		return
-	}
-	want := int64(most)
-	if n := rc.Request.Header.ContentLength(); n > 0 && int64(n) < want {
-		want = int64(n)
-	}
-	_, _ = io.CopyN(io.Discard, c, want) // what is left unread is closed on
 }
 
 // options answers OPTIONS: a preflight, or the question which methods a path has.

@@ -152,7 +152,7 @@ func (r *Request) fail(err error) {
 
 // hint helps one whose body was not read because it did not say that it is JSON.
 func (r *Request) hint(status int) string {
-	if status == 400 && len(r.rc.Request.Body()) > 0 && !isJSON(r.rc.Request.Header.ContentType()) {
+	if status == 400 && r.kept != nil && len(*r.kept) > 0 && !isJSON(r.rc.Request.Header.ContentType()) {
 		return hintNotJSON
 	}
 	return ""

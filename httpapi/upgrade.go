@@ -56,8 +56,11 @@ func unread(c net.Conn) []byte {
 
 // compress packs a large reply for those who accept gzip.
 func (r *Request) compress() {
+	if r.rc.Response.IsBodyStream() || r.rc.Hijacked() {
+		return
+	}
 	body := r.rc.Response.Body()
-	if len(body) <= r.api.cfg.CompressAbove || r.rc.Response.IsBodyStream() || r.rc.Hijacked() {
+	if len(body) <= r.api.cfg.CompressAbove {
 		return
 	}
 	h := &r.rc.Response.Header

@@ -1,0 +1,194 @@
+package httpapi
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/tolkflip/tolkflip/proto"
+)
+
+// Body is a request's body as it comes in, for a route that streams it. A read fails once the body is over
+// its limit, comes too slowly or ends early; those errors are the client's, and a handler may return them.
+type Body struct {
+	r        *Request
+	from     io.Reader // absent where the request has no body
+	conn     net.Conn
+	declared int64 // -1 where the client did not say
+	limit    int64
+	n        int64
+	started  time.Time
+	err      error
+}
+
+// Declared is the length that the client gave, or -1.
+func (b *Body) Declared() int64 { return b.declared }
+
+// Err is what ended the reading before the body's end, if anything did. A store that read the body may
+// have wrapped it beyond recognition.
+func (b *Body) Err() error {
+	if b.err == io.EOF {
+		return nil
+	}
+	return b.err
+}
+
+// Read waits for more of the body, as long as its pace allows.
+func (b *Body) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if b.from == nil {
+		b.err = io.EOF
+		return 0, io.EOF
+	}
+	if most := b.limit - b.n + 1; int64(len(p)) > most { // one byte more tells that it is too large
+		p = p[:most]
+	}
+	if b.conn != nil {
+		if err := b.conn.SetReadDeadline(b.r.api.cfg.pace(b.started, time.Now(), b.n)); err != nil {
+			b.err = errCut
+			return 0, errCut
+		}
+	}
+	n, err := b.from.Read(p)
+	b.n += int64(n)
+	if b.n > b.limit {
+		n -= int(b.n - b.limit)
+		b.err = b.r.tooLarge()
+		return n, b.err
+	}
+	b.err = b.judge(err)
+	return n, b.err
+}
+
+// judge gives the error of a read as clients read it.
+func (b *Body) judge(err error) error {
+	var late interface{ Timeout() bool }
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, io.EOF):
+		if b.declared >= 0 && b.n < b.declared {
+			return errCut
+		}
+		return io.EOF
+	case errors.As(err, &late) && late.Timeout(), errors.Is(err, os.ErrDeadlineExceeded):
+		b.r.api.metrics.refuse(refusedSlow)
+		return errSlow
+	default:
+		b.r.api.metrics.refuse(refusedMalformed)
+		return errCut
+	}
+}
+
+// What a body was refused for. The connection is closed behind these.
+var (
+	errSlow = Refuse(fasthttp.StatusRequestTimeout, proto.Invalid, "Request timeout")
+	errCut  = Refuse(fasthttp.StatusBadRequest, proto.Invalid, "Bad request")
+)
+
+// pace is until when the next byte must come, or go, of a body of which n did since it started: within
+// StreamSilence, and so that after the first StreamSilence the average does not fall below StreamRate.
+// Who sends a byte now and then holds its place no longer than who sends nothing.
+func (c *Config) pace(started, now time.Time, n int64) time.Time {
+	silence := now.Add(c.StreamSilence)
+	average := started.Add(c.StreamSilence + time.Duration(n)*time.Second/time.Duration(c.StreamRate))
+	if average.Before(silence) {
+		return average
+	}
+	return silence
+}
+
+// Stream gives the body of a route that streams. It may be called once. What the handler leaves unread is
+// read away, or the connection is closed.
+func (r *Request) Stream() *Body {
+	r.body = r.open(r.route.Stream)
+	return r.body
+}
+
+func (r *Request) open(limit int64) *Body {
+	b := &Body{r: r, from: r.rc.RequestBodyStream(), conn: r.rc.Conn(), declared: -1, limit: limit, started: time.Now()}
+	if n := r.rc.Request.Header.ContentLength(); n >= 0 {
+		b.declared = int64(n)
+	}
+	return b
+}
+
+// limitBody refuses a body by its declared length, before any of it is read.
+func (r *Request) limitBody() error {
+	limit := int64(r.api.cfg.MaxBody)
+	if r.route.Stream > 0 {
+		limit = r.route.Stream
+	}
+	if int64(r.rc.Request.Header.ContentLength()) > limit {
+		return r.tooLarge()
+	}
+	return nil
+}
+
+func (r *Request) tooLarge() error {
+	r.api.metrics.refuse(refusedBody)
+	text := textTooLarge
+	if r.route != nil && r.route.TooLarge != "" {
+		text = r.route.TooLarge
+	}
+	return Refuse(fasthttp.StatusRequestEntityTooLarge, proto.Invalid, text)
+}
+
+// readBody takes the whole body of a route that does not stream into memory. The deadline of its arrival
+// was set with the end of the head.
+func (r *Request) readBody() error {
+	stream := r.rc.RequestBodyStream()
+	if stream == nil {
+		return nil
+	}
+	b := r.open(int64(r.api.cfg.MaxBody))
+	b.conn = nil // it keeps that deadline
+	r.body = b
+	kept := bodies.Get().(*[]byte) //nolint:forcetypeassert // New makes nothing else
+	r.kept = kept
+	buf := (*kept)[:0]
+	if want := b.declared + 1; int64(cap(buf)) < want {
+		buf = make([]byte, 0, want)
+	}
+	for {
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		n, err := b.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if err != nil {
+			*kept = buf[:0]
+			if err := b.Err(); err != nil {
+				return err
+			}
+			*kept = buf
+			r.rc.Request.SetBodyRaw(buf)
+			return nil
+		}
+	}
+}
+
+// releaseBody gives the buffer of readBody back.
+func (r *Request) releaseBody() {
+	if r.kept == nil {
+		return
+	}
+	r.rc.Request.SetBodyRaw(nil)
+	if cap(*r.kept) > maxKept {
+		*r.kept = nil
+	}
+	bodies.Put(r.kept)
+	r.kept = nil
+}
+
+var bodies = sync.Pool{New: func() any { return new([]byte) }} //nolint:gochecknoglobals // a pool
