@@ -64,25 +64,39 @@ func cache(edit func(*memory.CacheConfig)) (memory.CacheConfig, *clock) {
 	return cfg, c
 }
 
-func TestCodes(t *testing.T) {
-	storetest.Codes(t, func(tb testing.TB) (store.Codes, storetest.Clock) {
-		cfg, c := cache(nil)
-		codes, err := memory.NewCodes(cfg, memory.NewMetrics(nil))
-		if err != nil {
-			tb.Fatal(err)
-		}
-		return codes, c.pass
-	})
+func openCache(t testing.TB, cfg memory.CacheConfig, pass storetest.Clock) storetest.Cache {
+	t.Helper()
+	m := memory.NewMetrics(nil)
+	codes, err1 := memory.NewCodes(cfg, m)
+	limits, err2 := memory.NewLimits(cfg, m)
+	recency, err3 := memory.NewRecency(cfg, m)
+	responses, err4 := memory.NewResponses(cfg, m)
+	board, err5 := memory.NewBoard(cfg, m)
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	joined := map[store.Node]*memory.Leases{}
+	return storetest.Cache{
+		Codes: codes, Limits: limits, Recency: recency, Responses: responses, Pass: pass,
+		Node: func(n store.Node) storetest.Node {
+			mu.Lock()
+			defer mu.Unlock()
+			joined[n] = board.Leases(n)
+			return storetest.Node{Leases: joined[n], Fanout: board.Fanout(n)}
+		},
+		Kill: func(n store.Node) {
+			mu.Lock()
+			defer mu.Unlock()
+			joined[n].Abandon()
+		},
+	}
 }
 
-func TestLimits(t *testing.T) {
-	storetest.Limits(t, func(tb testing.TB) (store.Limits, storetest.Clock) {
+func TestCaches(t *testing.T) {
+	storetest.Caches(t, func(tb testing.TB) storetest.Cache {
 		cfg, c := cache(nil)
-		limits, err := memory.NewLimits(cfg, memory.NewMetrics(nil))
-		if err != nil {
-			tb.Fatal(err)
-		}
-		return limits, c.pass
+		return openCache(tb, cfg, c.pass)
 	})
 }
 
