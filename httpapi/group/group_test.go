@@ -32,6 +32,8 @@ func (r *rooms) GroupChanged(id.Thread) {
 	r.settings++
 }
 
+func (r *rooms) Expect(context.Context, id.Thread, id.User) error { return nil }
+
 func (r *rooms) MembersChanged(g id.Thread, added, removed []id.User) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

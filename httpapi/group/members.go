@@ -71,6 +71,9 @@ func (s *Service) add(ctx context.Context, c httpapi.Caller, in addIn) (done, er
 	if g.Members > s.cfg.MaxMembers {
 		return done{}, &proto.Error{Code: proto.Conflict, Message: fmt.Sprintf("A group has at most %d members", s.cfg.MaxMembers)}
 	}
+	if err := s.rooms.Expect(ctx, g.ID, who); err != nil {
+		return done{}, err
+	}
 	m := store.Member{Group: g.ID, User: who, Role: role, Joined: s.now().UnixMilli(), Language: language(&u)}
 	switch err := s.members.Add(ctx, m); {
 	case errors.Is(err, store.ErrConflict):

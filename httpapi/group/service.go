@@ -19,8 +19,11 @@ type (
 	People interface {
 		Get(ctx context.Context, u id.User) (store.User, error)
 	}
-	// Rooms is told of changes of membership and of settings, after they are durable.
+	// Rooms is told of changes of membership and of settings, after they are durable, and of people who are
+	// about to be added.
 	Rooms interface {
+		// Expect makes what a group holds count as read by one who is going to be added.
+		Expect(ctx context.Context, group id.Thread, u id.User) error
 		MembersChanged(group id.Thread, added, removed []id.User)
 		GroupChanged(group id.Thread)
 	}

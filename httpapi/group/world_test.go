@@ -55,9 +55,24 @@ func TestMessagesFollowMembership(t *testing.T) {
 			t.Errorf("%d: %v, want %v", who, err, code)
 		}
 	}
+	unread := func(who int, want uint64) {
+		t.Helper()
+		head, err := w.Store.Log().Head(t.Context(), group)
+		c, err2 := w.Store.Cursors().Of(t.Context(), people[who], []id.Thread{group})
+		if err != nil || err2 != nil || head-c[0].Read != want {
+			t.Errorf("%d has read up to %d of %d, want %d unread (%v, %v)", who, c[0].Read, head, want, err, err2)
+		}
+	}
 	say(0, "first", 0, 1, 2)
 	s.As(people[0]).Want(201, "POST", path+"/members", map[string]any{"newMemberId": people[3]})
-	say(3, "one more", 0, 1, 2, 3)
+	unread(3, 0)
+	say(0, "one more", 0, 1, 2, 3)
+	unread(3, 1)
+	unread(2, 2)
+	s.As(people[0]).Want(400, "POST", path+"/members", map[string]any{"newMemberId": people[3]})
+	unread(3, 1)
+	s.As(people[0]).Want(400, "POST", path+"/members", map[string]any{"newMemberId": people[2]})
+	unread(2, 2)
 	s.As(people[0]).Want(200, "DELETE", path+"/members/"+people[1].String(), nil)
 	say(0, "one less", 0, 2, 3)
 	refused(1, proto.Forbidden)

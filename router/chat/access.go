@@ -260,5 +260,28 @@ func (s *Service) MembersChanged(group id.Thread, added, removed []id.User) {
 	}
 }
 
+// Expect makes all that a group holds count as read by one who is going to be added to it: nobody begins
+// with a history that calls itself unread. It is called before the member's row is written, and changes
+// nothing for one who is a member already, not even when two add the same person at once: the head that is
+// taken stood before the row was looked for. Senders read from such a cursor, as from any member's, that
+// somebody has read what they wrote.
+func (s *Service) Expect(ctx context.Context, group id.Thread, u id.User) error {
+	head, err := s.store.Log.Head(ctx, group)
+	if err != nil {
+		return proto.Unexpected(err)
+	}
+	_, err = s.store.Members.Get(ctx, group, u)
+	if err == nil || head == 0 {
+		return nil
+	}
+	if !errors.Is(err, store.ErrNotFound) {
+		return proto.Unexpected(err)
+	}
+	if _, _, err = s.store.Cursors.Advance(ctx, group, u, store.Cursor{Read: head}); err != nil {
+		return proto.Unexpected(err)
+	}
+	return nil
+}
+
 // GroupChanged makes a change of a group's settings count at once.
 func (s *Service) GroupChanged(group id.Thread) { s.settings.drop(group) }

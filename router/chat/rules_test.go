@@ -227,6 +227,65 @@ func TestCursorsInGroups(t *testing.T) {
 	}
 }
 
+// between does something after the row of a member was looked for.
+type between struct {
+	store.Members
+	then func()
+}
+
+func (b *between) Get(ctx context.Context, g id.Thread, u id.User) (store.Member, error) {
+	m, err := b.Members.Get(ctx, g, u)
+	if b.then != nil {
+		b.then()
+	}
+	return m, err
+}
+
+// TestExpect: a newcomer begins at the head, also when another adds the same person meanwhile and the group
+// goes on: what was written since then is unread. A member's cursor stays where it is.
+func TestExpect(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	ctx := context.Background()
+	rows := &between{Members: w.mem.Members()}
+	w.store.Members = rows
+	ann, bob, eve := w.user(), w.user(), w.user()
+	group := w.group(ann, bob)
+	at := func(what string, u id.User, want uint64) {
+		t.Helper()
+		if c, err := w.mem.Cursors().Of(ctx, u, []id.Thread{group}); err != nil || c[0].Read != want || c[0].Delivered != want {
+			t.Errorf("%s: %+v %v, want %d", what, c, err, want)
+		}
+	}
+	expect := func(u id.User) {
+		t.Helper()
+		if err := w.Expect(ctx, group, u); err != nil {
+			t.Error(err)
+		}
+	}
+	expect(eve)
+	at("nothing written", eve, 0)
+	for range 3 {
+		w.post(ann, group, id.User{}, "x")
+	}
+	a := w.connect(ann)
+	rows.then = func() {
+		rows.then = nil
+		if err := rows.Add(ctx, store.Member{Group: group, User: eve}); err != nil {
+			t.Error(err)
+		}
+		w.post(ann, group, id.User{}, "to the newcomer")
+		one[*proto.NewMessage](w, a)
+	}
+	expect(eve)
+	at("a newcomer", eve, 3)
+	expect(bob)
+	at("a member", bob, 0)
+	expect(eve)
+	at("a member by now", eve, 3)
+	w.none(a) // nobody is told of a receipt
+}
+
 func TestHistory(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
