@@ -56,7 +56,8 @@ func Of(s Source) Set {
 	}
 }
 
-// Open makes an empty store that lives until the test's end.
+// Open makes a store that lives until the test's end. It may share its data with those of other tests, save
+// for the log's owner: the tests use ids, phones and tokens of their own.
 type Open func(testing.TB) Set
 
 // All runs every aggregate's tests.
@@ -88,8 +89,10 @@ func dice(t testing.TB) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// phone makes a number that no other call gives.
-func phone(counter *atomic.Int64) string { return fmt.Sprintf("+1555%07d", counter.Add(1)) }
+// phone makes a number that no other call gives, in any test: a backend's tests may share one database.
+func phone(counter *atomic.Int64) string {
+	return fmt.Sprintf("+1%09d%05d", rand.Uint64N(1e9), counter.Add(1)%1e5)
+}
 
 func someone(counter *atomic.Int64) store.User {
 	return store.User{
