@@ -8,7 +8,7 @@ import (
 
 // A write-ahead log that cannot grow is fatal in Pebble, and so is a flush that finds no room. So the
 // store stops taking writes while there is still room for what it has taken: one statfs in DiskEvery, and
-// a flag that every write reads.
+// a flag that every write reads. In the same turn it looks whether flushes and compactions keep up.
 
 func (s *Store) runDisk() {
 	tick := time.NewTicker(s.cfg.DiskEvery)
@@ -19,6 +19,7 @@ func (s *Store) runDisk() {
 			return
 		case <-tick.C:
 			s.checkDisk()
+			s.checkBacklog()
 		}
 	}
 }

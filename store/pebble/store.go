@@ -32,8 +32,9 @@ type Store struct {
 	life   sync.RWMutex
 	closed bool
 
-	full   atomic.Bool // free space is under the limit
-	failed atomic.Bool // a fatal failure was reported
+	full   atomic.Bool  // free space is under the limit
+	calm   atomic.Int64 // how long flushes and compactions rest, see calm.go
+	failed atomic.Bool  // a fatal failure was reported
 	dead   chan struct{}
 	die    sync.Once
 
