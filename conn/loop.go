@@ -17,18 +17,18 @@ import (
 )
 
 const (
-	readBytes     = 64 << 10 // one read
-	mergeBytes    = 64 << 10 // one merged write
-	mergeBelow    = 16 << 10 // a frame of this size or more is written from where it is
-	placesAPass   = 4096     // deliveries that one pass puts in their places, about; a broadcast is not split
-	answersAPass  = 256      // connections with an answer among their output that one pass writes to
-	copiesAPass   = 64       // connections with nothing but what many get, when few wait with an answer
-	copiesAtLeast = 16       // of those, places that answers leave
+	readBytes     = 64 << 10  // one read
+	mergeBytes    = 64 << 10  // one merged write
+	mergeBelow    = 16 << 10  // a frame of this size or more is written from where it is
+	placesAPass   = 4096      // deliveries that one pass puts in their places, about; a broadcast is not split
+	answersAPass  = 256       // connections with an answer among their output that one pass writes to
+	copiesAPass   = 64        // connections with nothing but what many get, when few wait with an answer
+	copiesAtLeast = 16        // of those, places that answers leave
 	bytesAPass    = 256 << 10 // after so many bytes a pass writes to no further connection
-	bulkAbove     = 16       // connections of one delivery above which other output passes it
-	expiresAPass  = 128      // deadlines that one pass acts on
-	keepItems     = 1 << 15  // places of an inbox that are kept when it is empty
-	looksAPass    = 4096     // slots of the wheel that one pass files again, places of a line that it looks at
+	bulkAbove     = 16        // connections of one delivery above which other output passes it
+	expiresAPass  = 128       // deadlines that one pass acts on
+	keepItems     = 1 << 15   // places of an inbox that are kept when it is empty
+	looksAPass    = 4096      // slots of the wheel that one pass files again, places of a line that it looks at
 )
 
 // loop is one event loop: a goroutine, an epoll instance and everything about the connections that it
@@ -158,7 +158,7 @@ func (l *loop) ready(fd int, ev netpoll.IOEvent) {
 	if ev&^unix.EPOLLOUT == 0 || s.key.Load() != key || s.has(noRead) {
 		return
 	}
-	n, err := readNow(fd, l.buf)
+	n, errno := readNow(fd, l.buf)
 	switch {
 	case n > 0:
 		l.stats.reads.add(1)
@@ -167,7 +167,7 @@ func (l *loop) ready(fd int, ev netpoll.IOEvent) {
 		l.input(fd, s, l.buf[:n])
 	case n == 0:
 		l.drop(fd, s, closedByPeer)
-	case err != unix.EAGAIN && err != unix.EINTR:
+	case errno != unix.EAGAIN && errno != unix.EINTR:
 		l.drop(fd, s, closedByError)
 	}
 }

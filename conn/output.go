@@ -150,12 +150,12 @@ func (l *loop) flush(fd int, s *slot) {
 		if d.head+1 < len(d.out) && len(b) < mergeBelow {
 			b = l.merge(d, b)
 		}
-		n, err := writeNow(fd, b)
-		if err == unix.EINTR {
+		n, errno := writeNow(fd, b)
+		if errno == unix.EINTR {
 			continue
 		}
 		l.stats.writes.add(1)
-		if err != nil && err != unix.EAGAIN {
+		if errno != 0 && errno != unix.EAGAIN {
 			l.drop(fd, s, closedByError)
 			return
 		}
@@ -228,9 +228,9 @@ func (l *loop) sent(d *side, n int) {
 // write sends a few bytes of our own at once when nothing waits, else behind what does.
 func (l *loop) write(fd int, s *slot, b []byte) {
 	if s.side == 0 || l.sides.all[s.side].size == 0 {
-		n, err := writeNow(fd, b)
+		n, errno := writeNow(fd, b)
 		l.stats.writes.add(1)
-		if err != nil && err != unix.EAGAIN && err != unix.EINTR {
+		if errno != 0 && errno != unix.EAGAIN && errno != unix.EINTR {
 			l.drop(fd, s, closedByError)
 			return
 		}

@@ -12,18 +12,18 @@ import (
 // and no loop has to queue for a processor because it was in the kernel when the scheduler looked.
 
 // writeNow is write(2).
-func writeNow(fd int, b []byte) (int, error) { return call(unix.SYS_WRITE, fd, b) }
+func writeNow(fd int, b []byte) (int, syscall.Errno) { return call(unix.SYS_WRITE, fd, b) }
 
 // readNow is read(2).
-func readNow(fd int, b []byte) (int, error) { return call(unix.SYS_READ, fd, b) }
+func readNow(fd int, b []byte) (int, syscall.Errno) { return call(unix.SYS_READ, fd, b) }
 
-func call(number uintptr, fd int, b []byte) (int, error) {
+func call(number uintptr, fd int, b []byte) (int, syscall.Errno) {
 	if len(b) == 0 {
-		return 0, nil
+		return 0, 0
 	}
 	n, _, errno := syscall.RawSyscall(number, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
 	if errno != 0 {
 		return -1, errno
 	}
-	return int(n), nil
+	return int(n), 0
 }

@@ -15,8 +15,7 @@ import (
 // multiple of it, unless the store falls behind.
 type calmFS struct {
 	vfs.FS
-	rest  *atomic.Int64 // how many times as long as it worked a writer rests; 0 while the store is behind
-	sleep func(time.Duration)
+	rest *atomic.Int64 // how many times as long as it worked a writer rests; 0 while the store is behind
 }
 
 const (
@@ -46,7 +45,7 @@ func (f *calmFile) Write(b []byte) (int, error) {
 	n, err := f.File.Write(b)
 	if worked := time.Since(f.since); worked >= calmTurn {
 		if rest := worked * time.Duration(f.fs.rest.Load()); rest > 0 {
-			f.fs.sleep(min(rest, calmRest))
+			<-time.After(min(rest, calmRest))
 		}
 		f.since = time.Now()
 	}

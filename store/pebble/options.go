@@ -3,7 +3,6 @@ package pebble
 import (
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -12,7 +11,7 @@ import (
 // options are Pebble's. What is not named is Pebble's default.
 func (s *Store) options(cache *pebble.Cache) *pebble.Options {
 	o := &pebble.Options{
-		FS:                          calmFS{FS: s.cfg.FS, rest: &s.calm, sleep: time.Sleep},
+		FS:                          calmFS{FS: s.cfg.FS, rest: &s.calm},
 		Cache:                       cache,
 		FormatMajorVersion:          pebble.FormatTableFormatV6,
 		Logger:                      pebbleLog{s},
