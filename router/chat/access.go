@@ -75,7 +75,7 @@ func (s *Service) place(ctx context.Context, t id.Thread) (place, error) {
 		return place{}, errNoThread
 	}
 	if err != nil {
-		return place{}, proto.Unexpected(err)
+		return place{}, store.Failure(err)
 	}
 	p := place{row.A, row.B, row.Group}
 	s.places.put(t, p)
@@ -94,7 +94,7 @@ func (s *Service) person(ctx context.Context, u id.User) (person, error) {
 		return person{}, errNoUser
 	}
 	if err != nil {
-		return person{}, proto.Unexpected(err)
+		return person{}, store.Failure(err)
 	}
 	p := person{now + s.cfg.UserFor.Milliseconds(), row.Blocked, languageOf(row.Language)}
 	s.people.put(u, p)
@@ -159,7 +159,7 @@ func (s *Service) member(ctx context.Context, t id.Thread, u id.User) (place, er
 	case errors.Is(err, store.ErrNotFound):
 		return place{}, s.stranger(ctx, t)
 	case err != nil:
-		return place{}, proto.Unexpected(err)
+		return place{}, store.Failure(err)
 	}
 	return p, nil
 }
@@ -172,7 +172,7 @@ func (s *Service) stranger(ctx context.Context, t id.Thread) error {
 		s.places.drop(t)
 		return errNoThread
 	case err != nil:
-		return proto.Unexpected(err)
+		return store.Failure(err)
 	}
 	return errNotMember
 }
@@ -192,7 +192,7 @@ func (s *Service) room(ctx context.Context, t id.Thread, u id.User) (router.Room
 			return router.Room{}, errBusy
 		}
 		if err != nil {
-			return router.Room{}, proto.Unexpected(err)
+			return router.Room{}, store.Failure(err)
 		}
 	}
 	if !room.Has(u) {
@@ -213,7 +213,7 @@ func (s *Service) small(ctx context.Context, t id.Thread) (bool, error) {
 		return false, errNoThread
 	}
 	if err != nil {
-		return false, proto.Unexpected(err)
+		return false, store.Failure(err)
 	}
 	return g.Members <= s.cfg.SmallGroup, nil
 }
@@ -228,7 +228,7 @@ func (s *Service) mayWrite(ctx context.Context, t id.Thread, u id.User) error {
 			return errNoThread
 		}
 		if err != nil {
-			return proto.Unexpected(err)
+			return store.Failure(err)
 		}
 		set = setting{g.Settings["only_admins_can_send"] == "true", now + s.cfg.SettingsFor.Milliseconds()}
 		s.settings.put(t, set)
@@ -241,7 +241,7 @@ func (s *Service) mayWrite(ctx context.Context, t id.Thread, u id.User) error {
 	case errors.Is(err, store.ErrNotFound):
 		return errNotMember
 	case err != nil:
-		return proto.Unexpected(err)
+		return store.Failure(err)
 	case m.Role != store.Admin:
 		return errOnlyAdmins
 	}
@@ -268,17 +268,17 @@ func (s *Service) MembersChanged(group id.Thread, added, removed []id.User) {
 func (s *Service) Expect(ctx context.Context, group id.Thread, u id.User) error {
 	head, err := s.store.Log.Head(ctx, group)
 	if err != nil {
-		return proto.Unexpected(err)
+		return store.Failure(err)
 	}
 	_, err = s.store.Members.Get(ctx, group, u)
 	if err == nil || head == 0 {
 		return nil
 	}
 	if !errors.Is(err, store.ErrNotFound) {
-		return proto.Unexpected(err)
+		return store.Failure(err)
 	}
 	if _, _, err = s.store.Cursors.Advance(ctx, group, u, store.Cursor{Read: head}); err != nil {
-		return proto.Unexpected(err)
+		return store.Failure(err)
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ func (s *Service) advance(ctx context.Context, r *receipt, to func(uint64) store
 		case errors.Is(err, store.ErrNotFound):
 			return p, before, after, errNoMessage
 		case err != nil:
-			return p, before, after, proto.Unexpected(err)
+			return p, before, after, store.Failure(err)
 		case r.thread.IsZero():
 			r.thread = m.Thread
 			if s.Member(ctx, m.Thread, r.user) != nil { // another's message reads like none
@@ -98,7 +98,7 @@ func (s *Service) advance(ctx context.Context, r *receipt, to func(uint64) store
 	}
 	head, err := s.store.Log.Head(ctx, r.thread)
 	if err != nil {
-		return p, before, after, proto.Unexpected(err)
+		return p, before, after, store.Failure(err)
 	}
 	if r.seq > head {
 		r.seq, r.message = head, id.Message{}
@@ -108,7 +108,7 @@ func (s *Service) advance(ctx context.Context, r *receipt, to func(uint64) store
 	}
 	before, after, err = s.store.Cursors.Advance(ctx, r.thread, r.user, to(r.seq))
 	if err != nil {
-		return p, before, after, proto.Unexpected(err)
+		return p, before, after, store.Failure(err)
 	}
 	return p, before, after, nil
 }

@@ -30,7 +30,7 @@ func outcome(err error) *proto.Error {
 	case errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrDeposed):
 		return errLeaving
 	default:
-		return proto.Unexpected(err)
+		return store.Failure(err)
 	}
 }
 
@@ -38,7 +38,7 @@ func outcome(err error) *proto.Error {
 func (s *Service) coded(err error) *proto.Error {
 	var e *proto.Error
 	if !errors.As(err, &e) {
-		e = proto.Unexpected(err)
+		e = store.Failure(err)
 	}
 	if e.Code == proto.Internal {
 		s.log.Error("chat rule", "err", e.Cause)

@@ -38,7 +38,7 @@ func (s *Service) Page(ctx context.Context, u id.User, t id.Thread, before uint6
 	}
 	list, err = s.store.Log.Before(ctx, t, before, min(limit, proto.MaxHistory))
 	if err != nil {
-		return nil, false, proto.Unexpected(err)
+		return nil, false, store.Failure(err)
 	}
 	from, bytes := len(list), 0
 	for from > 0 {

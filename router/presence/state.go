@@ -99,7 +99,7 @@ func (s *Service) of(ctx context.Context, u id.User) (proto.PresenceOf, error) {
 	}
 	row, err := s.store.Users.Get(ctx, u)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return p, proto.Unexpected(err)
+		return p, store.Failure(err)
 	}
 	p.LastSeen = row.LastActive
 	return p, nil
@@ -203,11 +203,11 @@ func (a *asking) shares(ctx context.Context, u id.User) (bool, error) {
 		return true, nil
 	}
 	if !errors.Is(err, store.ErrNotFound) {
-		return false, proto.Unexpected(err)
+		return false, store.Failure(err)
 	}
 	if !a.read {
 		if a.groups, err = s.store.Members.GroupsOf(ctx, a.user, id.Thread{}, maxGroups); err != nil {
-			return false, proto.Unexpected(err)
+			return false, store.Failure(err)
 		}
 		a.read = true
 	}
@@ -216,7 +216,7 @@ func (a *asking) shares(ctx context.Context, u id.User) (bool, error) {
 	}
 	theirs, err := s.store.Members.GroupsOf(ctx, u, id.Thread{}, maxGroups)
 	if err != nil {
-		return false, proto.Unexpected(err)
+		return false, store.Failure(err)
 	}
 	return meet(a.groups, theirs), nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/tolkflip/tolkflip/proto"
 	"github.com/tolkflip/tolkflip/proto/id"
 	"github.com/tolkflip/tolkflip/router"
+	"github.com/tolkflip/tolkflip/store"
 )
 
 // Watch answers with the states of r.Users as the caller may know them, and makes the caller's connection
@@ -66,7 +67,7 @@ func (s *Service) Unwatch(c router.Caller, r *proto.Request) {
 func (s *Service) fail(c router.Caller, ref []byte, err error) {
 	var e *proto.Error
 	if !errors.As(err, &e) {
-		e = proto.Unexpected(err)
+		e = store.Failure(err)
 	}
 	if e.Code == proto.Internal {
 		s.log.Error("presence rule", "err", e.Cause)
