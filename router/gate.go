@@ -39,6 +39,7 @@ type Gate struct {
 		sync.RWMutex
 		sessions map[id.Session]int64 // when the revocation may be forgotten, Unix ms
 		users    map[id.User]cut
+		blocks   map[id.User]block
 		due      map[int64][]mark // by the hour after which they may be forgotten
 		swept    int64            // the hour up to which due was emptied
 	}
@@ -47,7 +48,13 @@ type Gate struct {
 // cut refuses a user's sessions that were opened before at.
 type cut struct{ at, expires int64 }
 
-// mark names a revocation that is due to be forgotten: one of both is set.
+// block refuses all that a user shows, or says that nothing does so any more.
+type block struct {
+	made, expires int64
+	lifted        bool
+}
+
+// mark names what is due to be forgotten: a session's revocation, or one of a user's.
 type mark struct {
 	session id.Session
 	user    id.User
@@ -60,6 +67,7 @@ func NewGate(ctx context.Context, s *token.Signer, sessions store.Sessions, clos
 	g := &Gate{signer: s, sessions: sessions, closer: closer, now: now}
 	g.mu.sessions = make(map[id.Session]int64)
 	g.mu.users = make(map[id.User]cut)
+	g.mu.blocks = make(map[id.User]block)
 	g.mu.due = make(map[int64][]mark)
 	g.mu.swept = now().UnixMilli() / hour
 	if err := sessions.Revocations(ctx, now().UnixMilli(), func(r store.Revocation) { g.remember(r) }); err != nil {
@@ -94,13 +102,17 @@ func (g *Gate) revoked(c token.Claims, now int64) bool {
 	g.mu.RLock()
 	_, ended := g.mu.sessions[c.Session]
 	u, found := g.mu.users[c.User]
+	blocked := g.blockedLocked(c.User)
 	due := g.mu.swept < now/hour
 	g.mu.RUnlock()
 	if due {
 		g.forget(now)
 	}
-	if ended || !found {
-		return ended
+	if ended || blocked {
+		return true
+	}
+	if !found {
+		return false
 	}
 	issued := c.IssuedAt * 1000
 	if c.Session == id.LegacySession(c.User, c.IssuedAt) {
@@ -114,7 +126,7 @@ func (g *Gate) live(c Caller) bool {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	_, ended := g.mu.sessions[c.Session]
-	return !ended
+	return !ended && !g.blockedLocked(c.User)
 }
 
 // Revoke refuses a session, or all of a user's that were opened before r.At, from when it returns and
@@ -148,6 +160,53 @@ func (g *Gate) Revoke(ctx context.Context, r store.Revocation) error {
 	return failed
 }
 
+// Block refuses a user whatever token it shows, also one that is made later, from when it returns and also
+// after a crash, until Unblock; it closes the user's connections with 4401. What the user held before stays
+// refused after Unblock: expires is when the last of that is over. What it could not make durable it
+// refuses all the same until the process ends, and returns the error.
+func (g *Gate) Block(ctx context.Context, u id.User, expires int64) error {
+	b := store.Block(u, g.next(u))
+	g.remember(b) // before connections are closed, so that none slips in behind
+	failed := g.Revoke(ctx, store.Revocation{User: u, At: g.now().UnixMilli() + 1, Expires: expires}) // this very millisecond's too
+	if err := g.sessions.Revoke(ctx, b); err != nil {
+		failed = fmt.Errorf("block: %w", err)
+	}
+	return failed
+}
+
+// Unblock ends a user's block, also after a crash.
+func (g *Gate) Unblock(ctx context.Context, u id.User) error {
+	r := store.Lift(u, g.next(u))
+	if err := g.sessions.Revoke(ctx, r); err != nil {
+		return fmt.Errorf("unblock: %w", err)
+	}
+	g.remember(r)
+	return nil
+}
+
+// next is the time of a new block or lift: now, and later than the user's last.
+func (g *Gate) next(u id.User) int64 {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	now := g.now().UnixMilli()
+	if b, ok := g.mu.blocks[u]; ok {
+		now = max(now, b.made+1)
+	}
+	return now
+}
+
+// Blocked reports whether a user is refused whatever token it shows.
+func (g *Gate) Blocked(u id.User) bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.blockedLocked(u)
+}
+
+func (g *Gate) blockedLocked(u id.User) bool {
+	b, known := g.mu.blocks[u]
+	return known && !b.lifted
+}
+
 // Removed refuses sessions that the store has revoked already, as Sessions.Open says that it did, and
 // closes their connections with 4401.
 func (g *Gate) Removed(ss []store.Session) {
@@ -161,6 +220,9 @@ func (g *Gate) Removed(ss []store.Session) {
 // What was known already changes nothing, so it may be told any number of times.
 func (g *Gate) Told(r store.Revocation) {
 	if !g.remember(r) {
+		return
+	}
+	if _, lifts, standing := r.Standing(); standing && lifts {
 		return
 	}
 	if r.Session.IsZero() {
@@ -182,7 +244,7 @@ func (g *Gate) Reload(ctx context.Context) error {
 func (g *Gate) Len() int {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	return len(g.mu.sessions) + len(g.mu.users)
+	return len(g.mu.sessions) + len(g.mu.users) + len(g.mu.blocks)
 }
 
 // remember reports whether r was news.
@@ -190,7 +252,13 @@ func (g *Gate) remember(r store.Revocation) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	m := mark{session: r.Session}
-	if r.Session.IsZero() {
+	if made, lifts, standing := r.Standing(); standing {
+		m.user = r.User
+		if old, known := g.mu.blocks[r.User]; known && made <= old.made {
+			return false
+		}
+		g.mu.blocks[r.User] = block{made: made, expires: r.Expires, lifted: lifts}
+	} else if r.Session.IsZero() {
 		m.user = r.User
 		old := g.mu.users[r.User]
 		now := cut{max(old.at, r.At), max(old.expires, r.Expires)}
@@ -229,6 +297,9 @@ func (g *Gate) forget(now int64) {
 			}
 			if g.mu.users[m.user].expires <= now {
 				delete(g.mu.users, m.user)
+			}
+			if g.mu.blocks[m.user].expires <= now {
+				delete(g.mu.blocks, m.user)
 			}
 		}
 		delete(g.mu.due, g.mu.swept)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/tolkflip/tolkflip/proto/id"
 )
@@ -22,6 +23,30 @@ type Revocation struct {
 	Session id.Session // absent: every session of User that was opened before At
 	At      int64
 	Expires int64 // when the last token it concerns is over; it may be forgotten then
+}
+
+// blockLife is how long a block stands unless it is lifted, and how long it is kept in any case: longer
+// than any token. Milliseconds.
+const blockLife = int64(5 * 365 * 24 * time.Hour / time.Millisecond)
+
+// Block gives the revocation that refuses u from now on whatever token it shows, also one that is made
+// later: it expires only when the time comes that it names. Of a user's blocks and lifts the one that was
+// made last counts; a store keeps them like any other revocation.
+func Block(u id.User, now int64) Revocation {
+	return Revocation{User: u, At: now + blockLife, Expires: now + blockLife}
+}
+
+// Lift gives the revocation that ends u's blocks from now on. It refuses nothing.
+func Lift(u id.User, now int64) Revocation {
+	return Revocation{User: u, Expires: now + blockLife}
+}
+
+// Standing reports whether r is a block or a lift, which of them, and when it was made.
+func (r Revocation) Standing() (made int64, lifts, ok bool) {
+	if !r.Session.IsZero() || (r.At != r.Expires && r.At != 0) {
+		return 0, false, false
+	}
+	return r.Expires - blockLife, r.At == 0, true
 }
 
 // Concerns reports whether r ends s.

@@ -27,6 +27,7 @@ func Sessions(t *testing.T, open func(testing.TB) store.Sessions) {
 	subtest(t, open, "one rotation of several at once wins", sessionsRotateRace)
 	subtest(t, open, "revoke one", sessionsRevokeOne)
 	subtest(t, open, "revoke all before", sessionsRevokeAll)
+	subtest(t, open, "block and lift", sessionsBlock)
 	subtest(t, open, "revocations expire", sessionsRevocations)
 }
 
@@ -258,6 +259,28 @@ func sessionsRevokeAll(t *testing.T, sessions store.Sessions) {
 	got(sessions.Get(t.Context(), stranger, other.ID))(t)
 	if live := revocations(t, sessions, now, u, stranger); live[r] != 1 || len(live) != 1 {
 		t.Fatalf("revocations = %+v", live)
+	}
+}
+
+// sessionsBlock: a block and a lift are revocations like others, though they expire in years.
+func sessionsBlock(t *testing.T, sessions store.Sessions) {
+	u := id.NewUser()
+	now := time.Now().UnixMilli()
+	before := login(u, "a", now-1)
+	got(sessions.Open(t.Context(), before, 20))(t)
+	block, lift := store.Block(u, now), store.Lift(u, now+1)
+	must(t, sessions.Revoke(t.Context(), block))
+	if _, err := sessions.Get(t.Context(), u, before.ID); !errors.Is(err, store.ErrNotFound) {
+		t.Fatalf("a session of one who is blocked: %v", err)
+	}
+	after := login(u, "b", now+1)
+	got(sessions.Open(t.Context(), after, 20))(t)
+	must(t, sessions.Revoke(t.Context(), lift))
+	got(sessions.Get(t.Context(), u, after.ID))(t)
+	for _, at := range []int64{now, now + 4*365*24*hour} {
+		if live := revocations(t, sessions, at, u); live[block] != 1 || live[lift] != 1 || len(live) != 2 {
+			t.Fatalf("revocations at %d = %+v", at, live)
+		}
 	}
 }
 
