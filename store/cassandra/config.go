@@ -62,7 +62,7 @@ type Config struct {
 	Now func() time.Time
 
 	observe func(statement string, err error) // of tests: told of every statement that was tried, batches as one
-	scope   string                            // of tests: stores in one keyspace that do not see each other's log and revocations
+	logName string                            // of tests: several logs in one keyspace, each with owners and threads of its own
 }
 
 // Default is the configuration of a server, but for Hosts, Keyspace and Node.
