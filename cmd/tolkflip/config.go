@@ -21,9 +21,12 @@ type Config struct {
 	Config   string `placeholder:"FILE" help:"YAML file with any of these settings."`
 
 	JWTSecretFile string `name:"jwt-secret-file" placeholder:"FILE" help:"File with the secret that signs tokens, 32 bytes or more. Default: TOLKFLIP_JWT_SECRET, else one is made and kept in the data directory."`
-	Store         string `placeholder:"URL" help:"Where people, threads and messages are kept: pebble:DIR or memory: (nothing survives a restart). Default: pebble:<data>/store."`
-	Cache         string `default:"memory:" placeholder:"URL" help:"Where codes and limits are counted: memory:."`
-	Blob          string `placeholder:"URL" help:"Where files are kept: dir:DIR. Default: dir:<data>/blob."`
+	Store         string `placeholder:"URL" help:"Where people, threads and messages are kept: pebble:DIR, memory: (nothing survives a restart) or cassandra://[user@]host[:9042],host/keyspace?dc=&rf=&tls=ca.pem. Default: pebble:<data>/store. Password: TOLKFLIP_STORE_PASSWORD."`
+	Cache         string `default:"memory:" placeholder:"URL" help:"Where codes, limits and what else may be lost are kept: memory:, redis://[user@]host[:6379][/db], redis+sentinel://[user@]host[:26379],host/master-name[/db] or redis+cluster://[user@]host[:6379],host; each with ?prefix=&tls=ca.pem. Passwords: TOLKFLIP_CACHE_PASSWORD, TOLKFLIP_CACHE_SENTINEL_PASSWORD."`
+	Blob          string `placeholder:"URL" help:"Where files are kept: dir:DIR or s3://host[:port]/bucket?tls=&region=. Default: dir:<data>/blob. Credentials: TOLKFLIP_BLOB_KEY, TOLKFLIP_BLOB_SECRET."`
+	BlobPublicURL string `name:"blob-public-url" placeholder:"URL" help:"Where clients reach the server of --blob s3://: they then read files from it, not through this process."`
+	Migrate       bool   `default:"true" negatable:"" help:"At start make what the stores lack: keyspace, tables and what later versions add to them, bucket. With --no-migrate it is tolkflip migrate that does."`
+	TakeOver      bool   `help:"Take the threads of --store cassandra:// also from a node that still runs; it stops then, with exit code 5."`
 
 	AccessTTL     time.Duration `name:"access-ttl" default:"1h" help:"Life of an access token."`
 	SessionTTL    time.Duration `name:"session-ttl" default:"720h" help:"Life of a session (refresh token)."`
@@ -70,9 +73,10 @@ func (c *Config) complete() error {
 		{"host", checkHost(c.Host)},
 		{"port-base", between(c.PortBase, 0, 65535-len(serviceNames()))},
 		{"services", checkServices(c.Services)},
-		{"store", checkURL(c.Store, "pebble", "memory")},
-		{"cache", checkURL(c.Cache, "memory")},
-		{"blob", checkURL(c.Blob, "dir")},
+		{"store", checkStore(c.Store)},
+		{"cache", checkCache(c.Cache)},
+		{"blob", checkBlob(c.Blob)},
+		{"blob-public-url", checkPublicURL(c.Blob, c.BlobPublicURL)},
 		{"access-ttl", atLeast(c.AccessTTL, time.Minute)},
 		{"session-ttl", atLeast(c.SessionTTL, c.AccessTTL)},
 		{"default-region", checkRegion(c.DefaultRegion)},
@@ -152,17 +156,6 @@ func checkServices(list string) error {
 		if !slices.Contains(serviceNames(), name) {
 			return fmt.Errorf("%q is not a service; they are %s", name, strings.Join(serviceNames(), ", "))
 		}
-	}
-	return nil
-}
-
-func checkURL(u string, schemes ...string) error {
-	scheme, rest, ok := strings.Cut(u, ":")
-	if !ok || !slices.Contains(schemes, scheme) {
-		return fmt.Errorf("%q does not begin with one of %s", u, strings.Join(schemes, ":, ")+":")
-	}
-	if (scheme == "memory") != (rest == "") {
-		return fmt.Errorf("%q: memory: stands alone, the others name a directory", u)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 type dataDir struct {
 	path string
 	pid  *os.File // locked
+	node [16]byte // of node-id
 }
 
 // openDataDir makes the directory where needed and takes it. One in use is an inUseError that names the
@@ -43,19 +45,31 @@ func openDataDir(path string) (*dataDir, error) {
 		return nil, fmt.Errorf("write %s: %w", f.Name(), errors.Join(err, f.Close()))
 	}
 	d := &dataDir{path: path, pid: f}
-	if err := d.nodeID(); err != nil {
+	if err := d.readNode(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return d, nil
 }
 
-// nodeID makes sure that the directory names its node.
-func (d *dataDir) nodeID() error {
+// readNode reads the directory's node id, which is made once and never changes: it is who this
+// installation is to the other nodes of a keyspace.
+func (d *dataDir) readNode() error {
 	path := d.in("node-id")
-	if _, err := os.Stat(path); err == nil {
-		return nil
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		made := uuid.New()
+		d.node = made
+		return writeDurably(path, []byte(made.String()+"\n"), 0o600)
 	}
-	return writeDurably(path, []byte(uuid.NewString()+"\n"), 0o600)
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	v, err := uuid.Parse(strings.TrimSpace(string(b)))
+	if err != nil || v == uuid.Nil {
+		return fmt.Errorf("%s does not hold a UUID; remove it, and another is made", path)
+	}
+	d.node = v
+	return nil
 }
 
 // in gives the path of a file in the directory.

@@ -182,11 +182,11 @@ func badTokens(t *testing.T, s *testServer, owner person) map[string]string {
 	}
 	secret := must[[]byte](t, "secret")(os.ReadFile(filepath.Join(s.Data, "jwt-secret")))
 	return map[string]string{
-		"expired":          signFor(t, s.signer, owner, func(c *token.Claims) { c.IssuedAt, c.Expires = now-7200, now-3600 }),
+		"expired":          signFor(t, s.signer.Signer, owner, func(c *token.Claims) { c.IssuedAt, c.Expires = now-7200, now-3600 }),
 		"wrong signature":  signFor(t, other, owner, nil),
 		"alg none":         raw(`{"alg":"none","typ":"JWT"}`, ""),
 		"alg HS512":        raw(`{"alg":"HS512","typ":"JWT"}`, string(secret)),
-		"refresh":          signFor(t, s.signer, owner, func(c *token.Claims) { c.Type, c.ID = token.Refresh, [16]byte{1} }),
+		"refresh":          signFor(t, s.signer.Signer, owner, func(c *token.Claims) { c.Type, c.ID = token.Refresh, [16]byte{1} }),
 		"published secret": raw(`{"alg":"HS256","typ":"JWT"}`, "your-jwt-secret-change-in-production"),
 		"not a token":      "x",
 	}
@@ -300,7 +300,7 @@ func TestBadBodies(t *testing.T) {
 		if r.Method != "POST" && r.Method != "PUT" {
 			return
 		}
-		token := signFor(t, h.signer, h.owner, nil) // of a session of its own, since /logout ends it
+		token := signFor(t, h.signer.Signer, h.owner, nil) // of a session of its own, since /logout ends it
 		bodyless := strings.HasSuffix(r.Path, "/offline")
 		asking.Go(func() {
 			for kind, body := range bad {

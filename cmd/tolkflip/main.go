@@ -48,6 +48,8 @@ type commands struct {
 	Token  tokenCommand  `cmd:"" help:"Print an access token for a user id."`
 	User   userCommands  `cmd:"" help:"Act on a user of the running server."`
 	Backup backupCommand `cmd:"" help:"Write a consistent copy of the running server's data directory."`
+
+	Migrate migrateCommand `cmd:"" help:"Make the keyspace of --store cassandra:// ready, or move a stopped installation into one."`
 }
 
 func main() {

@@ -130,10 +130,7 @@ func (s *server) peopleServices(from *settings) ([]httpapi.Service, error) {
 
 // Ready says what keeps the server from serving well: httpapi.Readiness.
 func (s *server) Ready() map[string]error {
-	failing := map[string]error{}
-	if err := s.stores.healthy(); err != nil {
-		failing["store"] = err
-	}
+	failing := s.health.failing()
 	if s.draining.Load() {
 		failing["server"] = errors.New("stopping")
 	}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -13,29 +15,39 @@ import (
 	"github.com/tolkflip/tolkflip/proto/token"
 )
 
+// tokenSecret is what signs tokens.
+type tokenSecret struct {
+	*token.Signer
+	from string // where it was found
+	key  []byte // for other uses of the same secret: tells nothing of it
+}
+
 // jwtSigner finds the secret that signs tokens: --jwt-secret-file, then TOLKFLIP_JWT_SECRET or the file's
-// key, then <data>/jwt-secret, which create makes when there is none. from says which it was.
-func jwtSigner(file, given, givenFrom, data string, create bool) (s *token.Signer, from string, err error) {
+// key, then <data>/jwt-secret, which create makes when there is none.
+func jwtSigner(file, given, givenFrom, data string, create bool) (s tokenSecret, err error) {
 	var secret []byte
 	switch {
 	case file != "":
-		from = file
+		s.from = file
 		if secret, err = os.ReadFile(file); err != nil {
-			return nil, from, usageError{fmt.Errorf("--jwt-secret-file: %w", err)}
+			return s, usageError{fmt.Errorf("--jwt-secret-file: %w", err)}
 		}
 	case given != "":
-		secret, from = []byte(given), givenFrom
+		secret, s.from = []byte(given), givenFrom
 	default:
-		from = filepath.Join(data, "jwt-secret")
-		if secret, err = keptSecret(from, create); err != nil {
-			return nil, from, err
+		s.from = filepath.Join(data, "jwt-secret")
+		if secret, err = keptSecret(s.from, create); err != nil {
+			return s, err
 		}
 	}
-	s, err = token.NewSigner(bytes.TrimSpace(secret))
-	if err != nil {
-		return nil, from, usageError{fmt.Errorf("token secret from %s: %w", from, err)}
+	secret = bytes.TrimSpace(secret)
+	if s.Signer, err = token.NewSigner(secret); err != nil {
+		return s, usageError{fmt.Errorf("token secret from %s: %w", s.from, err)}
 	}
-	return s, from, nil
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte("tolkflip cache keys"))
+	s.key = mac.Sum(nil)
+	return s, nil
 }
 
 // keptSecret reads the secret that an earlier run kept, or makes one of 32 random bytes.

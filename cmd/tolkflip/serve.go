@@ -24,8 +24,11 @@ func (c *serveCommand) Run(p *program, s *settings, parsed *kong.Context) error 
 	if err := cfg.complete(); err != nil {
 		return err
 	}
+	if err := cfg.checkSecrets(s); err != nil {
+		return err
+	}
 	if cfg.PrintConfig {
-		if _, _, err := jwtSigner(cfg.JWTSecretFile, s.secrets["jwt-secret"], s.from("jwt-secret"), cfg.Data, false); err != nil && s.secrets["jwt-secret"] != "" {
+		if _, err := jwtSigner(cfg.JWTSecretFile, s.secrets["jwt-secret"], s.from("jwt-secret"), cfg.Data, false); err != nil && s.secrets["jwt-secret"] != "" {
 			return err
 		}
 		return printConfig(p.stdout, &cfg, s, parsed)
@@ -71,7 +74,7 @@ func (s *server) announce(w io.Writer, from *settings, took time.Duration) {
 	for _, line := range []struct{ name, value string }{{"store", s.cfg.Store}, {"cache", s.cfg.Cache}, {"blob", s.cfg.Blob}} {
 		fmt.Fprintf(&b, "%s %s (%s)\n", line.name, line.value, from.from(line.name))
 	}
-	fmt.Fprintf(&b, "%s %s\n", "token-secret", s.secretFrom)
+	fmt.Fprintf(&b, "%s %s\n", "token-secret", s.signer.from)
 	for _, svc := range serviceNames() {
 		if u, ok := s.urls[svc]; ok {
 			fmt.Fprintf(&b, "%s %s/\n", svc, u)

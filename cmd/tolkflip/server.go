@@ -18,7 +18,6 @@ import (
 	"github.com/tolkflip/tolkflip/conn"
 	"github.com/tolkflip/tolkflip/httpapi"
 	"github.com/tolkflip/tolkflip/httpapi/auth"
-	"github.com/tolkflip/tolkflip/proto/token"
 	"github.com/tolkflip/tolkflip/router"
 	"github.com/tolkflip/tolkflip/router/chat"
 	"github.com/tolkflip/tolkflip/router/presence"
@@ -26,18 +25,18 @@ import (
 
 // server is the whole product in one process: stores, rules, services and event loops.
 type server struct {
-	cfg        Config
-	log        *slog.Logger
-	registry   *prometheus.Registry
-	secretFrom string
-	urls       map[string]string // by service
-	draining   atomic.Bool
-	fatal      chan error
+	cfg      Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	urls     map[string]string // by service
+	draining atomic.Bool
+	fatal    chan error
 
 	// In the order of their start. What is nil was not started.
 	data     *dataDir
+	signer   tokenSecret
 	stores   *stores
-	signer   *token.Signer
+	health   *health
 	engine   *conn.Server
 	router   *router.Router
 	gate     *router.Gate
@@ -49,8 +48,8 @@ type server struct {
 	serving  sync.WaitGroup             // of servers
 	control  *controlServer
 
-	stopTelling context.CancelFunc // ends telling: the goroutine of presence
-	telling     sync.WaitGroup
+	endBackground context.CancelFunc // ends background: presence, health, revocations of other nodes
+	background    sync.WaitGroup
 }
 
 // newServer builds and binds everything. Nothing is served before run. What it opened is closed again
@@ -69,12 +68,15 @@ func newServer(ctx context.Context, cfg Config, from *settings, log *slog.Logger
 	if s.data, err = openDataDir(cfg.Data); err != nil {
 		return nil, err
 	}
-	if s.signer, s.secretFrom, err = jwtSigner(cfg.JWTSecretFile, from.secrets["jwt-secret"], from.from("jwt-secret"), cfg.Data, true); err != nil {
+	if s.signer, err = jwtSigner(cfg.JWTSecretFile, from.secrets["jwt-secret"], from.from("jwt-secret"), cfg.Data, true); err != nil {
 		return nil, err
 	}
-	if s.stores, err = openStores(cfg, log, s.registry, s.fail); err != nil {
+	if s.stores, err = openStores(ctx, opening{
+		cfg: cfg, from: from, node: s.data.node, data: s.data.path, key: s.signer.key, log: log, reg: s.registry, end: s.fail,
+	}); err != nil {
 		return nil, err
 	}
+	s.health = newHealth(s.stores.parts, log.With("part", "health"), s.registry)
 	if err = s.buildRules(ctx); err != nil {
 		return nil, err
 	}
@@ -93,7 +95,7 @@ func (s *server) buildRules(ctx context.Context) error {
 		return fmt.Errorf("event loops: %w", err)
 	}
 	s.router = router.New(s.engine, s.registry)
-	if s.gate, err = router.NewGate(ctx, s.signer, s.stores.sessions, s.router, time.Now); err != nil {
+	if s.gate, err = router.NewGate(ctx, s.signer.Signer, s.stores.sessions, s.router, time.Now); err != nil {
 		return fmt.Errorf("load revocations: %w", err)
 	}
 	s.chat, err = chat.New(chat.Default(), s.router, s.engine, chat.Stores{
@@ -132,13 +134,17 @@ func (s *server) serve() error {
 	if err := s.engine.Start(conn.Rules{Gate: s.gate, Table: s.router, Chat: s.chat, Presence: s.presence}); err != nil {
 		return fmt.Errorf("event loops: %w", err)
 	}
-	telling, stopTelling := context.WithCancel(context.Background())
-	s.stopTelling = stopTelling
-	s.telling.Go(func() {
-		if err := s.presence.Run(telling); err != nil {
+	background, end := context.WithCancel(context.Background())
+	s.endBackground = end
+	s.background.Go(func() {
+		if err := s.presence.Run(background); err != nil {
 			s.fail(fmt.Errorf("presence: %w", err))
 		}
 	})
+	s.background.Go(func() { s.health.run(background) })
+	if s.stores.fanout != nil {
+		s.background.Go(func() { s.stores.fanout.Listen(background, s.gate.Told, s.gate.Reload) })
+	}
 	var err error
 	s.control, err = serveControl(s.data.in("control.sock"), s)
 	return err
@@ -188,9 +194,9 @@ func (s *server) stop(ctx context.Context) error {
 	if s.sms != nil {
 		s.sms.Close()
 	}
-	if s.stopTelling != nil {
-		s.stopTelling()
-		s.telling.Wait()
+	if s.endBackground != nil {
+		s.endBackground()
+		s.background.Wait()
 	}
 	if s.stores != nil {
 		failed("stores", s.stores.close())

@@ -16,7 +16,12 @@ const envPrefix = "TOLKFLIP_"
 
 // secretNames are the settings that never come as a flag, since flags show in the process list: only as
 // a variable or in the file.
-func secretNames() []string { return []string{"jwt-secret", "twilio-auth-token"} }
+func secretNames() []string {
+	return []string{
+		"jwt-secret", "twilio-auth-token", "store-password", "cache-password", "cache-sentinel-password",
+		"blob-key", "blob-secret",
+	}
+}
 
 // settings answers kong for what the command line left open: a variable first, then the file. (kong's
 // own order lets a file beat a variable.) It remembers where each value came from.

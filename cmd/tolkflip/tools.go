@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -9,7 +11,8 @@ import (
 	"github.com/tolkflip/tolkflip/proto/token"
 )
 
-// tokenCommand mints a token without a server: whoever can read the secret can do it anyway.
+// tokenCommand mints a token without a server: whoever can read the secret can do it anyway. For a user whom
+// the running server refuses it mints none.
 type tokenCommand struct {
 	User          string        `required:"" placeholder:"ID" help:"The user's id."`
 	TTL           time.Duration `name:"ttl" default:"1h" help:"Life of the token."`
@@ -27,11 +30,14 @@ func (c *tokenCommand) Run(p *program, s *settings) error {
 	if c.TTL < time.Second {
 		return usageError{fmt.Errorf("--ttl: %v is less than a second", c.TTL)}
 	}
-	signer, _, err := jwtSigner(c.JWTSecretFile, s.secrets["jwt-secret"], s.from("jwt-secret"), c.Data, false)
+	signer, err := jwtSigner(c.JWTSecretFile, s.secrets["jwt-secret"], s.from("jwt-secret"), c.Data, false)
 	if err != nil {
 		return err
 	}
 	now := time.Now()
+	if err := c.refused(p.ctx); err != nil {
+		return err
+	}
 	signed, err := signer.Sign(token.Claims{
 		User: id.User{ID: u}, Session: id.NewSession(), Type: token.Access,
 		IssuedAt: now.Unix(), Expires: now.Add(c.TTL).Unix(),
@@ -41,6 +47,22 @@ func (c *tokenCommand) Run(p *program, s *settings) error {
 	}
 	_, err = fmt.Fprintln(p.stdout, signed)
 	return err
+}
+
+// refused asks the server on the data directory whether it would refuse the token. Without one there is
+// nobody to ask, and a server that starts later knows whom it refuses.
+func (c *tokenCommand) refused(ctx context.Context) error {
+	var out blockedReply
+	err := askServer(ctx, c.Data, "/blocked", blockedRequest{Who: c.User}, &out)
+	switch {
+	case errors.Is(err, errNoServer):
+		return nil
+	case err != nil:
+		return err
+	case out.Blocked:
+		return fmt.Errorf("user %s is blocked: the server refuses its tokens", c.User)
+	}
+	return nil
 }
 
 // userCommands act on a user of the running server.
