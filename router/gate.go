@@ -101,24 +101,25 @@ func (g *Gate) Check(tok []byte) (token.Claims, error) {
 func (g *Gate) revoked(c token.Claims, now int64) bool {
 	g.mu.RLock()
 	_, ended := g.mu.sessions[c.Session]
-	u, found := g.mu.users[c.User]
-	blocked := g.blockedLocked(c.User)
+	u := g.mu.users[c.User]
+	b := g.mu.blocks[c.User]
 	due := g.mu.swept < now/hour
 	g.mu.RUnlock()
 	if due {
 		g.forget(now)
 	}
-	if ended || blocked {
+	if ended || b.made > 0 && !b.lifted {
 		return true
 	}
-	if !found {
+	at := max(u.at, b.made) // what was refused by a block stays so after it
+	if at == 0 {
 		return false
 	}
 	issued := c.IssuedAt * 1000
 	if c.Session == id.LegacySession(c.User, c.IssuedAt) {
-		return issued < u.at
+		return issued < at
 	}
-	return issued+999 < u.at
+	return issued+999 < at
 }
 
 // live reports whether a connection's session was not revoked.
@@ -161,9 +162,9 @@ func (g *Gate) Revoke(ctx context.Context, r store.Revocation) error {
 }
 
 // Block refuses a user whatever token it shows, also one that is made later, from when it returns and also
-// after a crash, until Unblock; it closes the user's connections with 4401. What the user held before stays
-// refused after Unblock: expires is when the last of that is over. What it could not make durable it
-// refuses all the same until the process ends, and returns the error.
+// after a crash, until Unblock; it closes the user's connections with 4401. The user's sessions are over even
+// after Unblock: expires is when the last of their tokens is. What it could not make durable it refuses all
+// the same until the process ends, and returns the error.
 func (g *Gate) Block(ctx context.Context, u id.User, expires int64) error {
 	b := store.Block(u, g.next(u))
 	g.remember(b) // before connections are closed, so that none slips in behind
@@ -174,7 +175,7 @@ func (g *Gate) Block(ctx context.Context, u id.User, expires int64) error {
 	return failed
 }
 
-// Unblock ends a user's block, also after a crash.
+// Unblock ends a user's block, also after a crash. Tokens from before it stay refused.
 func (g *Gate) Unblock(ctx context.Context, u id.User) error {
 	r := store.Lift(u, g.next(u))
 	if err := g.sessions.Revoke(ctx, r); err != nil {

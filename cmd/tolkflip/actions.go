@@ -27,17 +27,34 @@ func (s *server) actOnUser(ctx context.Context, do, who string) (string, error) 
 		s.chat.UserChanged(u)
 	}
 	if do == "unblock" {
+		if err := s.gate.Unblock(ctx, u); err != nil {
+			return "", err
+		}
 		return fmt.Sprintf("user %s may log in again", u), nil
 	}
 	if do != "kick" && do != "block" {
 		return "", fmt.Errorf("%q is neither kick, block nor unblock", do)
 	}
 	now := time.Now()
-	err = s.gate.Revoke(ctx, store.Revocation{User: u, At: now.UnixMilli(), Expires: now.Add(s.cfg.SessionTTL).UnixMilli()})
+	over := now.Add(s.cfg.SessionTTL).UnixMilli()
+	if do == "block" {
+		err = s.gate.Block(ctx, u, over)
+	} else {
+		err = s.gate.Revoke(ctx, store.Revocation{User: u, At: now.UnixMilli(), Expires: over})
+	}
 	if err != nil {
 		return "", fmt.Errorf("revoke: %w", err)
 	}
 	return fmt.Sprintf("user %s %sed: its sessions are over", u, do), nil
+}
+
+// blocked is what `tolkflip token` asks: whether the tokens of a user would be refused.
+func (s *server) blocked(who string) (bool, error) {
+	v, err := id.Parse(who)
+	if err != nil {
+		return false, fmt.Errorf("%q is %w", who, err)
+	}
+	return s.gate.Blocked(id.User{ID: v}), nil
 }
 
 func (s *server) findUser(ctx context.Context, who string) (id.User, error) {

@@ -30,10 +30,17 @@ type controlServer struct {
 // controlActions are what the commands may do.
 type controlActions interface {
 	actOnUser(ctx context.Context, do, who string) (string, error)
+	blocked(who string) (bool, error)
 	backup(ctx context.Context, dir string) error
 }
 
 type userRequest struct{ Do, Who string }
+
+type blockedRequest struct{ Who string }
+
+type blockedReply struct {
+	Blocked bool `json:"blocked"`
+}
 
 type backupRequest struct{ Dir string }
 
@@ -67,6 +74,13 @@ func serveControl(path string, a controlActions) (*controlServer, error) {
 		controlled(w, r, &in, func() (any, error) {
 			message, err := a.actOnUser(r.Context(), in.Do, in.Who)
 			return controlReply{Message: message}, err
+		})
+	})
+	mux.HandleFunc("POST /blocked", func(w http.ResponseWriter, r *http.Request) {
+		var in blockedRequest
+		controlled(w, r, &in, func() (any, error) {
+			blocked, err := a.blocked(in.Who)
+			return blockedReply{blocked}, err
 		})
 	})
 	mux.HandleFunc("POST /backup", func(w http.ResponseWriter, r *http.Request) {
@@ -116,6 +130,9 @@ func controlled(w http.ResponseWriter, r *http.Request, in any, act func() (any,
 	_ = json.NewEncoder(w).Encode(out) // as above
 }
 
+// errNoServer says that nobody listens on a data directory's socket.
+var errNoServer = errors.New("no server answers")
+
 // askServer has the server on a data directory do something.
 func askServer(ctx context.Context, data, path string, in, out any) error {
 	socket := filepath.Join(data, "control.sock")
@@ -135,7 +152,7 @@ func askServer(ctx context.Context, data, path string, in, out any) error {
 	}
 	reply, err := client.Do(request)
 	if err != nil {
-		return fmt.Errorf("no server answers on %s; is one running with --data %s? (%w)", socket, data, err)
+		return fmt.Errorf("%w on %s; is one running with --data %s? (%w)", errNoServer, socket, data, err)
 	}
 	defer func() { _ = reply.Body.Close() }() // it was read to its end
 	b, err := io.ReadAll(io.LimitReader(reply.Body, 1<<20))
