@@ -55,8 +55,8 @@ func (b *Body) Read(p []byte) (int, error) {
 	}
 	if b.conn != nil {
 		if err := b.conn.SetReadDeadline(b.r.api.cfg.pace(b.started, time.Now(), b.n)); err != nil {
-			b.err = errCut
-			return 0, errCut
+			b.err = ErrCut
+			return 0, ErrCut
 		}
 	}
 	n, err := b.from.Read(p)
@@ -78,7 +78,7 @@ func (b *Body) judge(err error) error {
 		return nil
 	case errors.Is(err, io.EOF):
 		if b.declared >= 0 && b.n < b.declared {
-			return errCut
+			return ErrCut
 		}
 		return io.EOF
 	case errors.As(err, &late) && late.Timeout(), errors.Is(err, os.ErrDeadlineExceeded):
@@ -86,14 +86,15 @@ func (b *Body) judge(err error) error {
 		return errSlow
 	default:
 		b.r.api.metrics.refuse(refusedMalformed)
-		return errCut
+		return ErrCut
 	}
 }
 
 // What a body was refused for. The connection is closed behind these.
 var (
 	errSlow = Refuse(fasthttp.StatusRequestTimeout, proto.Invalid, "Request timeout")
-	errCut  = Refuse(fasthttp.StatusBadRequest, proto.Invalid, "Bad request")
+	// ErrCut is of a body that ended before its end: mostly the client is gone.
+	ErrCut = Refuse(fasthttp.StatusBadRequest, proto.Invalid, "Bad request")
 )
 
 // pace is until when the next byte must come, or go, of a body of which n did since it started: within

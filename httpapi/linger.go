@@ -28,7 +28,7 @@ func (r *Request) settle() {
 	}
 	var read int64
 	if r.body != nil {
-		if r.body.err == io.EOF || r.body.err == errSlow || r.body.err == errCut { //nolint:errorlint // as they were set
+		if r.body.err == io.EOF || r.body.err == errSlow || r.body.err == ErrCut { //nolint:errorlint // as they were set
 			return
 		}
 		read = r.body.n

@@ -240,7 +240,7 @@ func TestCutStream(t *testing.T) {
 		out, _ := f.talk()
 		write(t, out, "POST /count HTTP/1.1\r\n"+authorized+request)
 		out.Close()
-		if err := <-got; !errors.Is(err, errCut) {
+		if err := <-got; !errors.Is(err, ErrCut) {
 			t.Errorf("%q: %v", request, err)
 		}
 	}
