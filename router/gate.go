@@ -167,7 +167,7 @@ func (g *Gate) Revoke(ctx context.Context, r store.Revocation) error {
 // the same until the process ends, and returns the error.
 func (g *Gate) Block(ctx context.Context, u id.User, expires int64) error {
 	b := store.Block(u, g.next(u))
-	g.remember(b) // before connections are closed, so that none slips in behind
+	g.remember(b)                                                                                     // before connections are closed, so that none slips in behind
 	failed := g.Revoke(ctx, store.Revocation{User: u, At: g.now().UnixMilli() + 1, Expires: expires}) // this very millisecond's too
 	if err := g.sessions.Revoke(ctx, b); err != nil {
 		failed = fmt.Errorf("block: %w", err)
