@@ -25,122 +25,156 @@ func connAt(slot, generation int) router.Conn {
 
 func newGraph() *graph { return &graph{seed: [2]uint64{3, 5}} }
 
+// modelled is a graph beside plain maps that say what must be in it.
+type modelled struct {
+	*graph
+	t          *testing.T
+	rnd        *rand.Rand
+	conns      []router.Conn
+	generation int
+	late       []router.Conn // closed, and to be told of again
+	granted    map[edge]bool
+}
+
+// edge is who watches whom.
+type edge struct {
+	conn router.Conn
+	user id.User
+}
+
+const (
+	modelUsers = 60
+	modelLimit = 25
+)
+
+func ownerOf(c router.Conn) id.User { return userAt(1000 + int(c.Slot())) }
+
+// fresh gives a slot its next connection.
+func (m *modelled) fresh(i int) {
+	m.generation++
+	m.conns[i] = connAt(i+1, m.generation)
+}
+
+// watches counts what a connection watches.
+func (m *modelled) watches(c router.Conn) (n int) {
+	for w := range m.granted {
+		if w.conn == c {
+			n++
+		}
+	}
+	return n
+}
+
+// watch adds some people to what c watches.
+func (m *modelled) watch(c router.Conn) {
+	var list []wanted
+	extra := 0
+	for _, n := range m.rnd.Perm(modelUsers)[:m.rnd.IntN(8)] {
+		u := wanted{userAt(n), m.rnd.IntN(2) == 0}
+		list = append(list, u)
+		if _, in := m.granted[edge{c, u.user}]; !in {
+			extra++
+		}
+	}
+	has := m.watches(c)
+	switch ok := m.add(router.Caller{Conn: c, User: ownerOf(c)}, list, modelLimit); {
+	case !ok && has+extra <= modelLimit && extra < 3*modelLimit:
+		m.sweepAll() // only the bound on slots in use may refuse besides; it needs many unswept ones
+	case ok && has+extra > modelLimit:
+		m.t.Fatalf("%d watches and %d more of %d", has, extra, modelLimit)
+	case ok:
+		for _, u := range list {
+			m.granted[edge{c, u.user}] = u.granted
+		}
+	}
+}
+
+// unwatch takes some people, watched or not, out of what c watches.
+func (m *modelled) unwatch(c router.Conn) {
+	var list []id.User
+	for _, n := range m.rnd.Perm(modelUsers)[:m.rnd.IntN(6)] {
+		list = append(list, userAt(n))
+		delete(m.granted, edge{c, userAt(n)})
+	}
+	m.remove(c, list)
+}
+
+// reuse closes the connection of a slot, which has its next one already. Each end is told twice, the second
+// time long after.
+func (m *modelled) reuse(i int) {
+	c := m.conns[i]
+	for w := range m.granted {
+		if w.conn == c {
+			delete(m.granted, w)
+		}
+	}
+	m.fresh(i)
+	m.closed(c)
+	if m.late = append(m.late, c); len(m.late) > 5 {
+		m.closed(m.late[0])
+		m.late = m.late[1:]
+	}
+}
+
+// compare walks a user's watchers.
+func (m *modelled) compare(u id.User) {
+	got := make(map[router.Conn]bool)
+	m.each(u, func(c router.Conn, w id.User, granted bool) {
+		if _, twice := got[c]; twice || w != ownerOf(c) {
+			m.t.Fatalf("a watcher twice (%v), or with the owner %v", twice, w)
+		}
+		got[c] = granted
+	})
+	want := 0
+	for w, granted := range m.granted {
+		if w.user != u {
+			continue
+		}
+		want++
+		if is, in := got[w.conn]; !in || is != granted {
+			m.t.Fatalf("watcher in %v granted %v, want granted %v", in, is, granted)
+		}
+	}
+	if len(got) != want {
+		m.t.Fatalf("%d watchers, want %d", len(got), want)
+	}
+}
+
 // TestGraphAgainstModel compares random watching, unwatching, closing, reuse of slots and sweeping with plain
 // maps, and at the end nothing may be left.
 func TestGraphAgainstModel(t *testing.T) {
 	t.Parallel()
-	const slots, users, limit = 30, 60, 25
-	rnd := rand.New(rand.NewPCG(1, 2))
-	g := newGraph()
-	type key struct {
-		conn router.Conn
-		user id.User
+	const slots = 30
+	m := &modelled{
+		graph: newGraph(), t: t, rnd: rand.New(rand.NewPCG(1, 2)), conns: make([]router.Conn, slots), granted: make(map[edge]bool),
 	}
-	model := make(map[key]bool) // granted
-	conns := make([]router.Conn, slots)
-	generation := 0
-	var late []router.Conn
-	fresh := func(i int) {
-		generation++
-		conns[i] = connAt(i+1, generation)
-	}
-	for i := range conns {
-		fresh(i)
-	}
-	owner := func(c router.Conn) id.User { return userAt(1000 + int(c.Slot())) }
-	watches := func(c router.Conn) (n int) {
-		for k := range model {
-			if k.conn == c {
-				n++
-			}
-		}
-		return n
+	for i := range m.conns {
+		m.fresh(i)
 	}
 	for op := range 40_000 {
-		i := rnd.IntN(slots)
-		c := conns[i]
-		switch k := rnd.IntN(20); {
+		i := m.rnd.IntN(slots)
+		switch k := m.rnd.IntN(20); {
 		case k < 8:
-			var list []wanted
-			extra := 0
-			for _, n := range rnd.Perm(users)[:rnd.IntN(8)] {
-				u := wanted{userAt(n), rnd.IntN(2) == 0}
-				list = append(list, u)
-				if _, in := model[key{c, u.user}]; !in {
-					extra++
-				}
-			}
-			ok := g.add(router.Caller{Conn: c, User: owner(c)}, list, limit)
-			if !ok && watches(c)+extra <= limit && extra < 3*limit {
-				// Only the bound on slots in use may refuse besides; it needs many unswept ones.
-				g.sweepAll()
-				continue
-			}
-			if ok && watches(c)+extra > limit {
-				t.Fatalf("op %d: %d watches and %d more of %d", op, watches(c), extra, limit)
-			}
-			if ok {
-				for _, u := range list {
-					model[key{c, u.user}] = u.granted
-				}
-			}
+			m.watch(m.conns[i])
 		case k < 14:
-			var list []id.User
-			for _, n := range rnd.Perm(users)[:rnd.IntN(6)] {
-				list = append(list, userAt(n))
-				delete(model, key{c, userAt(n)})
-			}
-			g.remove(c, list)
+			m.unwatch(m.conns[i])
 		case k < 17:
-			for k := range model {
-				if k.conn == c {
-					delete(model, k)
-				}
-			}
-			fresh(i)
-			g.closed(c)
-			if late = append(late, c); len(late) > 5 { // told twice, the second time long after
-				g.closed(late[0])
-				late = late[1:]
-			}
+			m.reuse(i)
 		case k < 18:
-			g.sweepAll()
+			m.sweepAll()
 		default:
-			u := userAt(rnd.IntN(users))
-			got := make(map[router.Conn]bool)
-			g.each(u, func(c router.Conn, w id.User, granted bool) {
-				if _, twice := got[c]; twice {
-					t.Fatalf("op %d: a watcher twice", op)
-				}
-				if w != owner(c) {
-					t.Fatalf("op %d: wrong owner", op)
-				}
-				got[c] = granted
-			})
-			want := 0
-			for k, granted := range model {
-				if k.user != u {
-					continue
-				}
-				want++
-				if is, in := got[k.conn]; !in || is != granted {
-					t.Fatalf("op %d: watcher in %v granted %v, want granted %v", op, in, is, granted)
-				}
-			}
-			if len(got) != want {
-				t.Fatalf("op %d: %d watchers, want %d", op, len(got), want)
-			}
+			m.compare(userAt(m.rnd.IntN(modelUsers)))
 		}
-		if g.mu.live != len(model) {
-			t.Fatalf("op %d: %d live, want %d", op, g.mu.live, len(model))
+		if m.mu.live != len(m.granted) {
+			t.Fatalf("op %d: %d live, want %d", op, m.mu.live, len(m.granted))
 		}
 	}
-	for _, c := range conns {
-		g.closed(c)
+	for _, c := range m.conns {
+		m.closed(c)
 	}
-	g.sweepAll()
-	if g.mu.live+g.mu.blocks.Len()+g.mu.people.Len()+g.mu.watchers.Len() != 0 {
-		t.Errorf("left: %d live, %d blocks, %d people, %d watchers", g.mu.live, g.mu.blocks.Len(), g.mu.people.Len(), g.mu.watchers.Len())
+	m.sweepAll()
+	if m.mu.live+m.mu.blocks.Len()+m.mu.people.Len()+m.mu.watchers.Len() != 0 {
+		t.Errorf("left: %d live, %d blocks, %d people, %d watchers", m.mu.live, m.mu.blocks.Len(), m.mu.people.Len(), m.mu.watchers.Len())
 	}
 }
 
