@@ -62,9 +62,10 @@ func startChatters(t *testing.T, s *testServer, numbers *phones, n int) *chatter
 }
 
 // TestAbuse does to a server what clients should not, while pairs chat unharmed.
-func TestAbuse(t *testing.T) {
-	t.Parallel()
-	s := start(t, nil)
+func TestAbuse(t *testing.T) { onStacks(t, testAbuse) }
+
+func testAbuse(t *testing.T, on stack) {
+	s := startOn(t, on, nil)
 	var numbers phones
 	c := startChatters(t, s, &numbers, 10)
 	a := must[person](t, "register")(register(t.Context(), s.URL, numbers.number(), "abuser"))

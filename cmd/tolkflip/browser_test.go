@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -13,18 +14,23 @@ import (
 // TestBrowser plays a day on the page: three people in three tabs of one browser, each signed in as
 // somebody else. The parts follow each other, as the people's conversations do.
 func TestBrowser(t *testing.T) {
-	srv := start(t, nil)
+	t.Run("embedded", func(t *testing.T) { testBrowser(t, embedded()) })
+	t.Run("real", func(t *testing.T) { testBrowser(t, realStack(t)) })
+}
+
+func testBrowser(t *testing.T, on stack) {
+	srv := startOn(t, on, nil)
 	b := newBrowser(t)
 	wire := newLine(t, strings.TrimPrefix(srv.URL, "http://"))
 
 	c := cast{srv: srv, browser: b, wire: wire}
-	c.ada = b.visit("Ada Lovelace", "+15550100001", srv.URL)
+	c.ada = b.visit("Ada Lovelace", c.numbers.number(), srv.URL)
 	c.ada.look("enter")
 	c.ada.register()
 	c.ada.look("first")
-	c.bob = b.visit("Bob Moog", "+15550100002", srv.URL)
+	c.bob = b.visit("Bob Moog", c.numbers.number(), srv.URL)
 	c.bob.register()
-	c.cem = b.visit("Cem Karaca", "+15550100003", wire.URL)
+	c.cem = b.visit("Cem Karaca", c.numbers.number(), wire.URL)
 	c.cem.register()
 	c.bob.signedIn() // the others' tabs are not him
 	t.Run("two people", c.twoPeople)
@@ -42,6 +48,7 @@ type cast struct {
 	srv           *testServer
 	browser       *browser
 	wire          *line // what cem's tab goes through
+	numbers       phones
 	ada, bob, cem *tab
 }
 
@@ -168,7 +175,7 @@ func (c *cast) history(*testing.T) {
 }
 
 func (c *cast) link(*testing.T) {
-	dee := c.browser.visit("Dee Dee Ramone", "+15550100004", c.srv.URL+"/#to=%2B15550100001")
+	dee := c.browser.visit("Dee Dee Ramone", c.numbers.number(), c.srv.URL+"/#to="+url.QueryEscape(c.ada.phone))
 	dee.look("invited")
 	dee.register()
 	dee.until("the conversation is open", `document.querySelector(".pane:not([hidden]) h2")?.textContent === "Ada Lovelace"`)
@@ -204,7 +211,7 @@ func (c *cast) brokenList(t *testing.T) {
 }
 
 func (c *cast) stay(*testing.T) {
-	eve := c.browser.visit("Eve", "+15550100005", c.srv.URL)
+	eve := c.browser.visit("Eve", c.numbers.number(), c.srv.URL)
 	eve.click("#keep")
 	eve.register()
 	other := c.browser.visit("Eve", eve.phone, c.srv.URL)

@@ -21,8 +21,20 @@ type child struct {
 // startChild runs `tolkflip serve` with args on free ports and waits until it is ready.
 func startChild(t *testing.T, data string, args ...string) *child {
 	t.Helper()
+	return startChildIn(t, nil, data, args...)
+}
+
+// childCommand is what startChild runs.
+func childCommand(env []string, data string, args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], append([]string{"serve", "--dev", "--port-base", "0", "--data", data, "--drain", "0s", "--log-level", "error"}, args...)...)
-	cmd.Env = append(os.Environ(), asServer+"=1")
+	cmd.Env = append(append(os.Environ(), env...), asServer+"=1")
+	return cmd
+}
+
+// startChildIn is startChild with more variables.
+func startChildIn(t *testing.T, env []string, data string, args ...string) *child {
+	t.Helper()
+	cmd := childCommand(env, data, args...)
 	cmd.Stderr = testLog{t}
 	out, err := cmd.StdoutPipe()
 	if err != nil {

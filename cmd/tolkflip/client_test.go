@@ -23,10 +23,12 @@ type person struct {
 	ID, Phone, Token string
 }
 
-// phones gives every person of a test run a number of its own.
-type phones struct{ next atomic.Int64 }
+// phones gives every person of all tests a number of its own: tests on real stores share a keyspace.
+type phones struct{}
 
-func (p *phones) number() string { return fmt.Sprintf("+1555%07d", p.next.Add(1)) }
+var lastPhone atomic.Int64 //nolint:gochecknoglobals // see phones
+
+func (phones) number() string { return fmt.Sprintf("+1555%07d", lastPhone.Add(1)) }
 
 // call makes one JSON request and returns status and body.
 func call(ctx context.Context, method, url, token string, in any) (int, map[string]any, error) {
@@ -99,6 +101,8 @@ type frame struct {
 	ThreadID        string                 `json:"threadId"`
 	Seq             uint64                 `json:"seq"`
 	SenderID        string                 `json:"senderId"`
+	ReceiverID      string                 `json:"receiverId"`
+	Timestamp       int64                  `json:"timestamp"`
 	ReadBy          string                 `json:"readBy"`
 	Content         string                 `json:"content"`
 	ClientMessageID string                 `json:"clientMessageId"`

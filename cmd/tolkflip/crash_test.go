@@ -31,9 +31,13 @@ type sender struct {
 // TestKillUnderLoad kills the server's process while people write, 20 times over on the same data. After
 // each restart every message without an ack is sent again with its id. In the end each acked message is
 // in its thread exactly once, where the ack said, and the threads have no hole.
-func TestKillUnderLoad(t *testing.T) {
-	t.Parallel()
+func TestKillUnderLoad(t *testing.T) { onStacks(t, testKillUnderLoad) }
+
+func testKillUnderLoad(t *testing.T, on stack) {
 	rounds := 20
+	if on.store != "" {
+		rounds = 5 // each takes longer
+	}
 	if v, err := strconv.Atoi(os.Getenv("TOLKFLIP_TEST_KILLS")); err == nil {
 		rounds = v
 	}
@@ -41,7 +45,8 @@ func TestKillUnderLoad(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	data := filepath.Join(t.TempDir(), "data")
-	c := startChild(t, data)
+	args, env := on.args()
+	c := startChildIn(t, env, data, args...)
 	var numbers phones
 	senders := make([]*sender, 16)
 	for i := range senders {
@@ -69,7 +74,7 @@ func TestKillUnderLoad(t *testing.T) {
 		c.kill()
 		cancel()
 		running.Wait()
-		c = startChild(t, data)
+		c = startChildIn(t, env, data, args...)
 	}
 	total, retried := 0, 0
 	for _, s := range senders {

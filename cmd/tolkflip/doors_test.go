@@ -7,12 +7,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -77,6 +74,13 @@ func doors() map[string]door {
 		"DELETE /api/groups/{groupId}/members/{memberId}":   {403, ""},
 		"PUT /api/groups/{groupId}/members/{memberId}/role": {403, `{"newRole":"admin"}`},
 		"PUT /api/groups/{groupId}/settings":                {403, `{"settings":{"only_admins_can_send":true}}`},
+
+		"POST /upload":            {404, `{"thread_id":"{thread}","data":"eA=="}`},
+		"GET /media/{mediaId}":    {404, ""},
+		"DELETE /media/{mediaId}": {403, ""},
+	}
+	for _, path := range []string{"/api/media/media/{mediaId}", "/api/media/{mediaId}"} {
+		all["GET "+path], all["DELETE "+path] = all["GET /media/{mediaId}"], all["DELETE /media/{mediaId}"]
 	}
 	for _, same := range []struct{ prefix, service string }{
 		{"/api/chat", "/threads"},
@@ -97,6 +101,8 @@ func doors() map[string]door {
 		{"/api/presence", "/users/batch"},
 		{"/api/presence", "/typing"},
 		{"/api/presence", "/online/users"},
+		{"/api/media", "/upload"},
+		{"/api/v1/media", "/upload"},
 	} {
 		for _, method := range []string{"GET", "POST", "PUT"} {
 			if d, ok := all[method+" "+same.service]; ok {
@@ -124,10 +130,13 @@ func isOpen(path string) bool {
 			return true
 		}
 	}
-	for _, unbuilt := range []string{"/api/translate", "/api/transcribe", "/api/media", "/api/v1/media", "/api/notifications", "/api/calls", "/api/webrtc"} {
+	for _, unbuilt := range []string{"/api/translate", "/api/transcribe", "/api/notifications", "/api/calls", "/api/webrtc"} {
 		if path == unbuilt || path == unbuilt+"/{rest:*}" {
 			return true
 		}
+	}
+	if strings.HasSuffix(path, "/{mediaId}/content") {
+		return true // a link's signature, or a token: TestMediaIsPrivate
 	}
 	return strings.HasSuffix(path, "/health") || strings.HasPrefix(path, "/app") || strings.HasPrefix(path, "/icon") || strings.HasPrefix(path, "/tolkflip.")
 }
@@ -140,9 +149,9 @@ type house struct {
 	badTokens               map[string]string
 }
 
-func newHouse(t *testing.T) *house {
+func newHouse(t *testing.T, on stack) *house {
 	t.Helper()
-	h := &house{testServer: start(t, func(c *Config) { c.LimitUser = 1 << 20 })}
+	h := &house{testServer: startOn(t, on, func(c *Config) { c.LimitUser = 1 << 20 })}
 	var numbers phones
 	for _, p := range []*person{&h.owner, &h.member, &h.stranger} {
 		*p = must[person](t, "register")(register(t.Context(), h.URL, numbers.number(), "somebody"))
@@ -156,10 +165,14 @@ func newHouse(t *testing.T) *house {
 		t.Fatalf("make a group: %d %v %v", status, group, err)
 	}
 	thread, message := fmt.Sprint(sent["threadId"]), fmt.Sprint(sent["messageId"])
+	status, file, err := call(t.Context(), "POST", h.URL+"/api/media/upload", h.owner.Token, map[string]any{"thread_id": thread, "data": "cHJpdmF0ZQ=="})
+	if err != nil || status != 200 {
+		t.Fatalf("upload: %d %v %v", status, file, err)
+	}
 	h.fill = strings.NewReplacer(
 		"{threadId}", thread, "{thread}", thread, "{groupId}", fmt.Sprint(group["groupId"]), "{group}", fmt.Sprint(group["groupId"]),
 		"{userId}", h.owner.ID, "{id}", h.owner.ID, "{owner}", h.owner.ID, "{memberId}", h.member.ID, "{member}", h.member.ID,
-		"{messageId}", message, "{message}", message, "{stranger}", h.stranger.ID, "{rest:*}", "x",
+		"{mediaId}", fmt.Sprint(file["mediaId"]), "{messageId}", message, "{message}", message, "{stranger}", h.stranger.ID, "{rest:*}", "x",
 	)
 	h.badTokens = badTokens(t, h.testServer, h.owner)
 	return h
@@ -180,12 +193,11 @@ func badTokens(t *testing.T, s *testServer, owner person) map[string]string {
 		}
 		return body + "." + encode(mac.Sum(nil))
 	}
-	secret := must[[]byte](t, "secret")(os.ReadFile(filepath.Join(s.Data, "jwt-secret")))
 	return map[string]string{
 		"expired":          signFor(t, s.signer.Signer, owner, func(c *token.Claims) { c.IssuedAt, c.Expires = now-7200, now-3600 }),
 		"wrong signature":  signFor(t, other, owner, nil),
 		"alg none":         raw(`{"alg":"none","typ":"JWT"}`, ""),
-		"alg HS512":        raw(`{"alg":"HS512","typ":"JWT"}`, string(secret)),
+		"alg HS512":        raw(`{"alg":"HS512","typ":"JWT"}`, s.secret),
 		"refresh":          signFor(t, s.signer.Signer, owner, func(c *token.Claims) { c.Type, c.ID = token.Refresh, [16]byte{1} }),
 		"published secret": raw(`{"alg":"HS256","typ":"JWT"}`, "your-jwt-secret-change-in-production"),
 		"not a token":      "x",
@@ -240,9 +252,10 @@ func (h *house) eachRoute(each func(service string, r httpapi.Route, url string)
 }
 
 // TestDoors tries every route of every port without a token, with bad ones, and as a stranger.
-func TestDoors(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+func TestDoors(t *testing.T) { onStacks(t, testDoors) }
+
+func testDoors(t *testing.T, on stack) {
+	h := newHouse(t, on)
 	rows := doors()
 	guarded := 0
 	h.eachRoute(func(service string, r httpapi.Route, url string) {
@@ -282,9 +295,10 @@ func TestDoors(t *testing.T) {
 }
 
 // TestBadBodies sends every route that takes a body what no route can want.
-func TestBadBodies(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
+func TestBadBodies(t *testing.T) { onStacks(t, testBadBodies) }
+
+func testBadBodies(t *testing.T, on stack) {
+	h := newHouse(t, on)
 	bad := map[string]string{
 		"an array":      `[]`,
 		"a number":      `7`,
@@ -314,73 +328,4 @@ func TestBadBodies(t *testing.T) {
 		})
 	})
 	asking.Wait()
-}
-
-// TestSocketDoors tries every action with bad tokens, without one, and on other people's threads.
-func TestSocketDoors(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
-	for kind, bad := range h.badTokens {
-		sock := must[*socket](t, "dial")(dial(t.Context(), h.URL))
-		if err := sock.send(map[string]any{"action": "authenticate", "token": bad}); err != nil {
-			t.Fatal(err)
-		}
-		want := "invalid_token"
-		if kind == "expired" {
-			want = "token_expired"
-		}
-		if f, err := sock.receive(); err != nil || f.Type != "auth_error" || f.Error != want {
-			t.Errorf("%s: %+v %v", kind, f, err)
-		}
-		var c closed
-		if _, err := sock.receive(); !errors.As(err, &c) || c.code != 4401 {
-			t.Errorf("%s: %v, want a close with 4401", kind, err)
-		}
-		sock.close()
-	}
-	actions := []struct {
-		body  string
-		reply string // as a stranger
-		code  string
-	}{
-		{`{"action":"send_message","threadId":"{thread}","content":"x"}`, "message_error", "not_found"},
-		{`{"action":"send_message","threadId":"{group}","content":"x"}`, "message_error", "forbidden"},
-		{`{"action":"history","threadId":"{thread}"}`, "error", "not_found"},
-		{`{"action":"history","threadId":"{group}"}`, "error", "forbidden"},
-		{`{"action":"delivered","threadId":"{thread}","seq":1}`, "error", "not_found"},
-		{`{"action":"read_receipt","threadId":"{thread}","seq":1}`, "error", "not_found"},
-		{`{"action":"read_receipt","threadId":"{group}","seq":1}`, "error", "forbidden"},
-		{`{"action":"typing","threadId":"{thread}"}`, "error", "not_found"},
-		{`{"action":"presence_watch","userIds":["{owner}"]}`, "presence", ""},
-		{`{"action":"resume","threads":{"{thread}":0}}`, "resumed", ""},
-		{`{"action":"ping"}`, "pong", ""},
-		{`{"action":"presence_unwatch","userIds":["{owner}"]}`, "", ""},
-	}
-	sock := must[*socket](t, "dial")(dial(t.Context(), h.URL))
-	defer sock.close()
-	for _, a := range actions {
-		if err := sock.send(json.RawMessage(h.fill.Replace(a.body))); err != nil {
-			t.Fatal(err)
-		}
-		if f, err := sock.receive(); err != nil || f.Type != "error" || f.Code != "unauthenticated" {
-			t.Errorf("%s before authenticate: %+v %v", a.body, f, err)
-		}
-	}
-	in := must[*socket](t, "connect")(connect(t.Context(), h.URL, h.stranger.Token, nil))
-	defer in.close()
-	for _, a := range actions {
-		if err := in.send(json.RawMessage(h.fill.Replace(a.body))); err != nil {
-			t.Fatal(err)
-		}
-		if a.reply == "" {
-			continue
-		}
-		f, err := in.receive()
-		if err != nil || f.Type != a.reply || f.Code != a.code {
-			t.Errorf("%s as a stranger: %+v %v, want %s %s", a.body, f, err, a.reply, a.code)
-		}
-		if a.reply == "presence" && f.Status != "offline" || len(f.Threads) > 0 {
-			t.Errorf("%s tells a stranger %+v", a.body, f)
-		}
-	}
 }

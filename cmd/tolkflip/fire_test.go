@@ -23,15 +23,16 @@ type heads struct {
 // TestResumeUnderFire lets 20 people write to four groups without pause while 200 clients of their members
 // drop their connections and come back with resume at random moments. Every client sees each seq of each
 // thread exactly once, in order. TOLKFLIP_TEST_FIRE sets how long (10 s by default).
-func TestResumeUnderFire(t *testing.T) {
-	t.Parallel()
+func TestResumeUnderFire(t *testing.T) { onStacks(t, testResumeUnderFire) }
+
+func testResumeUnderFire(t *testing.T, on stack) {
 	long := 10 * time.Second
 	if v, err := time.ParseDuration(os.Getenv("TOLKFLIP_TEST_FIRE")); err == nil {
 		long = v
 	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	s := start(t, onDisk)
+	s := startOn(t, on, onDisk)
 	var numbers phones
 	people := make([]person, 40)
 	ids := make([]string, len(people))

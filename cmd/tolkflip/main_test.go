@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -21,6 +22,12 @@ func TestMain(m *testing.M) {
 		main()
 	}
 	goleak.VerifyTestMain(m,
+		goleak.Cleanup(func(code int) {
+			if err := shared.remove(); err != nil {
+				fmt.Fprintln(os.Stderr, "what the tests left in the real stores stays:", err)
+			}
+			os.Exit(code)
+		}),
 		goleak.IgnoreTopFunction("net/http.(*persistConn).readLoop"), // the test client's idle connections
 		goleak.IgnoreTopFunction("net/http.(*persistConn).writeLoop"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"), // sees the stop when its sleep ends
@@ -35,11 +42,19 @@ type testServer struct {
 	URL  string            // the gateway
 	URLs map[string]string // by service
 	Data string
-	stop func() error // ends it early; start's cleanup calls it otherwise
+
+	secret string       // signs its tokens
+	stop   func() error // ends it early; start's cleanup calls it otherwise
 }
 
 // start runs a whole server in this process with --dev on free ports and stores in memory, edited by edit.
 func start(t *testing.T, edit func(*Config)) *testServer {
+	t.Helper()
+	return startOn(t, embedded(), edit)
+}
+
+// startOn is start on a stack, which beats edit.
+func startOn(t *testing.T, on stack, edit func(*Config)) *testServer {
 	t.Helper()
 	cfg := Config{}
 	defaults(t, &cfg)
@@ -47,10 +62,11 @@ func start(t *testing.T, edit func(*Config)) *testServer {
 	if edit != nil {
 		edit(&cfg)
 	}
+	on.edit(&cfg)
 	if err := cfg.complete(); err != nil {
 		t.Fatal(err)
 	}
-	s, err := newServer(t.Context(), cfg, &settings{source: map[string]string{}}, slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	s, err := newServer(t.Context(), cfg, &settings{source: map[string]string{}, secrets: on.secrets}, slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +94,11 @@ func start(t *testing.T, edit func(*Config)) *testServer {
 			t.Errorf("server: %v", err)
 		}
 	})
-	return &testServer{server: s, URL: s.urls["gateway"], URLs: s.urls, Data: cfg.Data, stop: stop}
+	secret := on.secrets["jwt-secret"]
+	if secret == "" {
+		secret = strings.TrimSpace(string(must[[]byte](t, "secret")(os.ReadFile(filepath.Join(cfg.Data, "jwt-secret")))))
+	}
+	return &testServer{server: s, URL: s.urls["gateway"], URLs: s.urls, Data: cfg.Data, secret: secret, stop: stop}
 }
 
 // defaults fills cfg as the command line would without a flag.

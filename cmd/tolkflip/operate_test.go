@@ -16,9 +16,10 @@ import (
 // onDisk makes a test server keep its data in a directory.
 func onDisk(c *Config) { c.Store = "" }
 
-func TestKickAndBlock(t *testing.T) {
-	t.Parallel()
-	s := start(t, nil)
+func TestKickAndBlock(t *testing.T) { onStacks(t, testKickAndBlock) }
+
+func testKickAndBlock(t *testing.T, on stack) {
+	s := startOn(t, on, nil)
 	var numbers phones
 	p := must[person](t, "register")(register(t.Context(), s.URL, numbers.number(), "p"))
 	act := func(args ...string) string {
