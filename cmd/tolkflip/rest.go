@@ -12,6 +12,7 @@ import (
 	apichat "github.com/tolkflip/tolkflip/httpapi/chat"
 	"github.com/tolkflip/tolkflip/httpapi/gateway"
 	"github.com/tolkflip/tolkflip/httpapi/group"
+	apimedia "github.com/tolkflip/tolkflip/httpapi/media"
 	"github.com/tolkflip/tolkflip/httpapi/messagestore"
 	apipresence "github.com/tolkflip/tolkflip/httpapi/presence"
 	"github.com/tolkflip/tolkflip/httpapi/user"
@@ -38,8 +39,12 @@ func (s *server) buildServices(from *settings) error {
 	if err != nil {
 		return err
 	}
+	var pictures []string // from where the page shows files
+	if s.cfg.BlobPublicURL != "" {
+		pictures = append(pictures, s.cfg.BlobPublicURL)
+	}
 	front, err := gateway.New(gateway.Config{
-		Services: services, Pages: web.Handler(), PagePaths: web.Paths(), Started: time.Now(), Now: time.Now,
+		Services: services, Pages: web.Handler(pictures...), PagePaths: web.Paths(), Started: time.Now(), Now: time.Now,
 	})
 	if err != nil {
 		return fmt.Errorf("gateway: %w", err)
@@ -76,6 +81,10 @@ func (s *server) services(from *settings) ([]httpapi.Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("group: %w", err)
 	}
+	files, err := s.files()
+	if err != nil {
+		return nil, err
+	}
 	threads := apichat.New(apichat.Deps{
 		Rules: s.chat, Threads: s.stores.threads, Cursors: s.stores.cursors, Log: s.stores.log,
 		People: s.stores.users, Groups: s.stores.groups, Online: s.presence.OnlineCount,
@@ -85,13 +94,27 @@ func (s *server) services(from *settings) ([]httpapi.Service, error) {
 		people, threads.API(),
 		httpapi.Unbuilt("translation", healthy("translation"), "/api/translate"),
 		httpapi.Unbuilt("transcription", healthy("transcription"), "/api/transcribe"),
-		httpapi.Unbuilt("media", healthy("media"), "/api/media", "/api/v1/media"),
+		files.API(),
 		apipresence.New(s.presence, s.chat).API(),
 		messagestore.New(s.chat, threads).API(),
 		httpapi.Unbuilt("notification", healthy("notification"), "/api/notifications"),
 		httpapi.Unbuilt("webrtc", httpapi.Health{Name: "webrtc-service", Status: "ok"}, "/api/calls", "/api/webrtc"),
 		groups.API(),
 	), nil
+}
+
+// files are the media service.
+func (s *server) files() (*apimedia.Service, error) {
+	cfg := apimedia.Default()
+	cfg.Timeout = s.cfg.HTTPTimeout
+	files, err := apimedia.New(cfg, apimedia.Deps{
+		Blobs: s.stores.blobs, Records: s.stores.media, Threads: s.chat, Messages: s.stores.log,
+		Limits: s.stores.limits, LinkKey: s.signer.links, Now: time.Now,
+	}, s.log.With("part", "media"), s.registry)
+	if err != nil {
+		return nil, fmt.Errorf("media: %w", err)
+	}
+	return files, nil
 }
 
 // peopleServices are auth and user.

@@ -18,8 +18,9 @@ import (
 // tokenSecret is what signs tokens.
 type tokenSecret struct {
 	*token.Signer
-	from string // where it was found
-	key  []byte // for other uses of the same secret: tells nothing of it
+	from  string // where it was found
+	key   []byte // of what caches hold: tells nothing of the secret
+	links []byte // of links to files: likewise
 }
 
 // jwtSigner finds the secret that signs tokens: --jwt-secret-file, then TOLKFLIP_JWT_SECRET or the file's
@@ -44,10 +45,15 @@ func jwtSigner(file, given, givenFrom, data string, create bool) (s tokenSecret,
 	if s.Signer, err = token.NewSigner(secret); err != nil {
 		return s, usageError{fmt.Errorf("token secret from %s: %w", s.from, err)}
 	}
-	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte("tolkflip cache keys"))
-	s.key = mac.Sum(nil)
+	s.key, s.links = derived(secret, "tolkflip cache keys"), derived(secret, "tolkflip links to files")
 	return s, nil
+}
+
+// derived is a key for another use of the same secret: the same on all nodes.
+func derived(secret []byte, use string) []byte {
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte(use))
+	return mac.Sum(nil)
 }
 
 // keptSecret reads the secret that an earlier run kept, or makes one of 32 random bytes.

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -18,11 +19,28 @@ import (
 //go:embed static
 var static embed.FS
 
-// policy lets the page load from, and speak to, its own origin only. ws: and wss: are named because
-// some browsers do not count a WebSocket of the same host as 'self'.
-const policy = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; object-src 'none'; " +
-	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'; " +
-	"require-trusted-types-for 'script'; trusted-types 'none'"
+// policy lets the page load from, and speak to, its own origin only; pictures, sounds and videos come from
+// the given origins too. ws: and wss: are named because some browsers do not count a WebSocket of the same
+// host as 'self', blob: for what was just picked and is on its way.
+func policy(media []string) string {
+	also := ""
+	for _, m := range media {
+		also += " " + m
+	}
+	return "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data: blob:" + also +
+		"; media-src 'self' blob:" + also + "; object-src 'none'; " +
+		"base-uri 'none'; form-action 'self'; frame-ancestors 'none'; " +
+		"require-trusted-types-for 'script'; trusted-types 'none'"
+}
+
+// origin is the part of an address that a policy may name; nothing of what is no address.
+func origin(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.ContainsAny(u.Host, " ;,'\"") {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
 
 // file is one answer, ready to be sent.
 type file struct {
@@ -34,9 +52,17 @@ type file struct {
 }
 
 // Handler serves the files by GET and HEAD at the paths that Paths lists. Any other path is 404 and any
-// other method 405, both in JSON. It may be called from many goroutines at once.
-func Handler() fasthttp.RequestHandler {
+// other method 405, both in JSON. media are addresses of other servers from which people's files come. It
+// may be called from many goroutines at once.
+func Handler(media ...string) fasthttp.RequestHandler {
 	files := load()
+	var others []string
+	for _, m := range media {
+		if o := origin(m); o != "" {
+			others = append(others, o)
+		}
+	}
+	allow := policy(others)
 	return func(rc *fasthttp.RequestCtx) {
 		f, ok := files[string(rc.Path())]
 		switch {
@@ -46,7 +72,7 @@ func Handler() fasthttp.RequestHandler {
 			rc.Response.Header.Set("Allow", "GET, HEAD")
 			refuse(rc, fasthttp.StatusMethodNotAllowed, `{"error":"Method not allowed"}`)
 		default:
-			f.serve(rc)
+			f.serve(rc, allow)
 		}
 	}
 }
@@ -62,7 +88,7 @@ func Paths() []string {
 	return paths
 }
 
-func (f *file) serve(rc *fasthttp.RequestCtx) {
+func (f *file) serve(rc *fasthttp.RequestCtx, policy string) {
 	h := &rc.Response.Header
 	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Content-Type-Options", "nosniff")
