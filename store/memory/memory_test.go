@@ -93,7 +93,7 @@ func openCache(t testing.TB, cfg memory.CacheConfig, pass storetest.Clock) store
 	}
 }
 
-func TestCaches(t *testing.T) {
+func TestContractCaches(t *testing.T) {
 	storetest.Caches(t, func(tb testing.TB) storetest.Cache {
 		cfg, c := cache(nil)
 		return openCache(tb, cfg, c.pass)

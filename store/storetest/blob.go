@@ -363,6 +363,7 @@ func blobsManyAtOnce(t *testing.T, blobs store.Blobs) {
 func blobsOneKeyAtOnce(t *testing.T, blobs store.Blobs) {
 	size := func(i int) int { return partBytes + i*70_000 }
 	var found atomic.Int64
+	got(blobs.Put(t.Context(), "k", "t/0", bytes.NewReader(noise(0, size(0))), -1))(t)
 	all(8, func(i int) {
 		for range 4 {
 			if i%2 == 0 {
@@ -400,6 +401,8 @@ func blobsOneKeyAtOnce(t *testing.T, blobs store.Blobs) {
 		}
 	})
 	t.Logf("%d reads found a file", found.Load())
+	got(blobs.Put(t.Context(), "k", "t/1", bytes.NewReader(noise(1, size(1))), -1))(t)
+	wantFile(t, blobs, "k", "t/1", noise(1, size(1)))
 }
 
 func blobsSigned(t *testing.T, blobs store.Blobs) {

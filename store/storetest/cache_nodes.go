@@ -274,3 +274,10 @@ func (h *Heard) Told(want []store.Revocation) {
 		h.t.Errorf("told of %v, want %v", h.told, want)
 	}
 }
+
+// ToldSome reports whether the listener was told of any.
+func (h *Heard) ToldSome() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.told) > 0
+}
