@@ -90,11 +90,12 @@ func (v groups) row(c *call, g id.Thread, serial bool) (groupRow, error) {
 	if serial {
 		read = c.serial
 	}
-	r := groupRow{GroupID: gocql.UUID(g.ID)}
-	if err := read(selectGroup, gocql.UUID(g.ID)).GetRelease(&r); err != nil && !errors.Is(err, gocql.ErrNotFound) {
-		return r, err
+	var r groupRow
+	err := read(selectGroup, gocql.UUID(g.ID)).GetRelease(&r)
+	if errors.Is(err, gocql.ErrNotFound) {
+		return groupRow{}, nil // not r: its pointers were made to scan into
 	}
-	return r, nil
+	return r, err
 }
 
 // live is row, ErrNotFound where the group is not live.

@@ -241,14 +241,18 @@ func (a *admin) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	kept := time.Now()
 	for ; v < len(migrations()); v++ {
 		m := migrations()[v]
 		for _, cql := range m.statements {
+			if time.Since(kept) > lockSeconds*time.Second/6 {
+				if err := a.extend(ctx, me); err != nil {
+					return err
+				}
+				kept = time.Now()
+			}
 			if err := a.change(ctx, inKeyspace(cql, a.cfg.Keyspace)); err != nil {
 				return fmt.Errorf("schema version %d: %w", v+1, err)
-			}
-			if err := a.extend(ctx, me); err != nil {
-				return err
 			}
 		}
 		err := a.session.Query("INSERT INTO "+a.cfg.Keyspace+".schema_versions (part, version, name, applied) VALUES ('tolkflip', ?, ?, ?)",
@@ -288,9 +292,16 @@ func (a *admin) lock(ctx context.Context, me gocql.UUID) (held bool, err error) 
 // extend keeps the lock.
 func (a *admin) extend(ctx context.Context, me gocql.UUID) error {
 	cql := fmt.Sprintf("UPDATE %s.schema_versions USING TTL %d SET lock = ? WHERE part = 'tolkflip' IF lock = ?", a.cfg.Keyspace, lockSeconds)
-	applied, err := a.session.Query(cql, me, me).WithContext(ctx).MapScanCAS(map[string]any{})
-	if err == nil && !applied {
-		return errors.New("cassandra: another program took over changing the schema; try again")
+	var err error
+	for range 3 {
+		var applied bool
+		applied, err = a.session.Query(cql, me, me).WithContext(ctx).MapScanCAS(map[string]any{})
+		if err == nil && !applied {
+			return errors.New("cassandra: another program took over changing the schema; try again")
+		}
+		if err == nil || !causeOf(err).retryable() {
+			break
+		}
 	}
 	return mapped(ctx, "keep the lock of the schema", err)
 }
