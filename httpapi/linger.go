@@ -40,10 +40,13 @@ func (r *Request) settle() {
 	r.rc.SetConnectionClose()
 	r.rc.HijackSetNoResponse(true) // fasthttp would close behind its own reply
 	r.rc.Hijack(func(c net.Conn) {
-		stays := r.api.lingers.begin()
+		stays, end := r.api.lingers.begin(), lingerCut
 		if stays {
 			defer r.api.lingers.end()
+		} else {
+			end = lingerFull
 		}
+		defer func() { r.api.metrics.lingers[end].Inc() }()
 		if c.SetWriteDeadline(time.Now().Add(r.api.cfg.WriteTimeout)) != nil {
 			return
 		}
@@ -52,7 +55,7 @@ func (r *Request) settle() {
 			return
 		}
 		if stays {
-			linger(r.api.base, c)
+			end = linger(r.api.base, c)
 		}
 	})
 }
@@ -93,13 +96,13 @@ func (l *lingers) close() {
 }
 
 // linger reads away what comes until the peer is done, the time is over or ctx ends.
-func linger(ctx context.Context, c net.Conn) {
+func linger(ctx context.Context, c net.Conn) lingerEnd {
 	stop := context.AfterFunc(ctx, func() {
 		_ = c.SetReadDeadline(time.Unix(1, 0)) // fails only where the connection is gone
 	})
 	defer stop()
 	if c.SetReadDeadline(time.Now().Add(lingerFor)) != nil || ctx.Err() != nil {
-		return
+		return lingerCut
 	}
 	raw := c
 	for {
@@ -111,10 +114,13 @@ func linger(ctx context.Context, c net.Conn) {
 	}
 	if half, ok := raw.(interface{ CloseWrite() error }); ok {
 		if half.CloseWrite() != nil {
-			return
+			return lingerCut
 		}
 	}
-	_, _ = io.Copy(io.Discard, c) // ends with the deadline's error, or the peer's end
+	if _, err := io.Copy(io.Discard, c); err != nil { // the deadline, or a reset
+		return lingerCut
+	}
+	return lingerDone
 }
 
 // expect answers "Expect: 100-continue": who may not send, or too much, is told before sending.

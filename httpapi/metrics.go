@@ -31,6 +31,19 @@ func (r refusedReason) String() string {
 	}[r]
 }
 
+// lingerEnd says how reading away what a refused client still sent came to its end.
+type lingerEnd uint8
+
+const (
+	lingerDone lingerEnd = iota // the client closed
+	lingerCut                   // it went on for too long, or the server stops
+	lingerFull                  // too many linger already: it did not begin
+	lingerEnds
+)
+
+// String is the end as a label.
+func (e lingerEnd) String() string { return [...]string{"done", "cut", "full"}[e] }
+
 type metrics struct {
 	requests    *prometheus.CounterVec
 	seconds     *prometheus.HistogramVec
@@ -39,6 +52,7 @@ type metrics struct {
 	panics      prometheus.Counter
 	limitErrors prometheus.Counter
 	refused     [refusedReasons]prometheus.Counter
+	lingers     [lingerEnds]prometheus.Counter
 
 	mu     sync.Mutex // guards routes
 	routes map[[3]string]*routeCounts
@@ -82,7 +96,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for r := range refusedReasons {
 		m.refused[r] = refused.WithLabelValues(r.String())
 	}
-	reg.MustRegister(m.requests, m.seconds, m.inFlight, m.connections, m.panics, m.limitErrors, refused)
+	lingers := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "tolkflip_http_lingers_total", Help: "Connections refused while they sent, by how reading away the rest ended.",
+	}, []string{"end"})
+	for e := range lingerEnds {
+		m.lingers[e] = lingers.WithLabelValues(e.String())
+	}
+	reg.MustRegister(lingers, m.requests, m.seconds, m.inFlight, m.connections, m.panics, m.limitErrors, refused)
 	return m
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -269,6 +270,53 @@ func TestUnreadBodies(t *testing.T) {
 		}
 		out.Close()
 	}
+}
+
+// TestLingersAreBounded: over the budget a refused client is not read away, though it is answered; who keeps
+// sending is cut when the server stops. Each end is counted.
+func TestLingersAreBounded(t *testing.T) {
+	t.Parallel()
+	f := start(t, streaming(make(chan error, 1)), nil)
+	refuse := func() (net.Conn, *http.Response) {
+		out, reply := f.talk()
+		write(t, out, "POST /refuse HTTP/1.1\r\n"+authorized+"Content-Length: 4000000\r\n\r\nx")
+		res, _ := reply()
+		return out, res
+	}
+	settled := func(end lingerEnd) {
+		t.Helper()
+		for value(t, f.api.metrics.lingers[end]) != 1 {
+			runtime.Gosched()
+		}
+	}
+	out, res := refuse()
+	if res.StatusCode != 503 || !res.Close {
+		t.Errorf("%d, close %t", res.StatusCode, res.Close)
+	}
+	out.Close()
+	settled(lingerDone)
+
+	f.api.lingers.mu.Lock()
+	f.api.lingers.n += lingerMost
+	f.api.lingers.mu.Unlock()
+	out, res = refuse()
+	if res.StatusCode != 503 || !res.Close {
+		t.Errorf("over the budget: %d, close %t", res.StatusCode, res.Close)
+	}
+	if n, err := io.Copy(io.Discard, out); n != 0 || err != nil {
+		t.Errorf("%d bytes more, %v", n, err)
+	}
+	settled(lingerFull)
+	f.api.lingers.mu.Lock()
+	f.api.lingers.n -= lingerMost
+	f.api.lingers.mu.Unlock()
+
+	_, res = refuse()
+	if res.StatusCode != 503 {
+		t.Errorf("%d", res.StatusCode)
+	}
+	f.api.Close()
+	settled(lingerCut)
 }
 
 func TestPace(t *testing.T) {
