@@ -81,6 +81,8 @@ func withoutArguments(s string) string {
 	return s
 }
 
+const noTLS = "does the server speak TLS on this port? if not, leave tls= out, or use its tls-port"
+
 // advice says what to check.
 func (c Config) advice(err error) string {
 	s := err.Error()
@@ -91,13 +93,13 @@ func (c Config) advice(err error) string {
 	var authority x509.UnknownAuthorityError
 	var name x509.HostnameError
 	switch {
-	case strings.Contains(s, "WRONGPASS"), strings.Contains(s, "invalid password"):
+	case strings.Contains(s, "WRONGPASS") && c.Mode == Sentinel:
+		return "check the password of user " + user + " at the servers, and the user and the password at the sentinels"
+	case strings.Contains(s, "WRONGPASS"):
 		return "check the password of user " + user + ", and that ACL LIST shows the user as on"
 	case strings.Contains(s, "NOAUTH"):
 		return "the server wants a password and none was given"
-	case strings.Contains(s, "AUTH") && strings.Contains(s, "without any password configured"):
-		return "a password was given and the server has none for user default"
-	case strings.Contains(s, "NOPERM"), strings.Contains(s, "no permissions"):
+	case strings.Contains(s, "NOPERM"), strings.Contains(s, "The user executing the script can't"):
 		return "check the ACL rules of user " + user + "; they should be: " + c.rules()
 	case strings.Contains(s, "DB index is out of range"):
 		return "check the database number at the end of the URL against `databases` in the server's configuration"
@@ -107,24 +109,28 @@ func (c Config) advice(err error) string {
 		return "the server is a member of a cluster; use redis+cluster://"
 	case strings.Contains(s, "READONLY"):
 		return "the server is a replica; name the primary, or the sentinels with redis+sentinel://"
-	case strings.Contains(s, "CLUSTERDOWN"):
-		return "slots have no primary; see CLUSTER INFO"
+	case strings.Contains(s, "CLUSTERDOWN"), errors.Is(err, rueidis.ErrNoSlot):
+		return "some slots have no primary; see CLUSTER INFO"
 	case strings.Contains(s, "MISCONF"):
 		return "the server cannot save to its disk; see its log"
 	case strings.HasPrefix(s, "OOM"):
 		return "the server's memory is full; see maxmemory and maxmemory-policy"
 	case strings.Contains(s, "LOADING"):
 		return "the server is reading its data"
-	case strings.Contains(s, "unknown command"):
+	case strings.Contains(s, "unknown command") && !strings.Contains(strings.ToLower(s), "sentinel"):
 		return "the server must be Redis 7 or later"
 	case errors.As(err, &authority):
 		return "the server's certificate is not signed by the authority in tls=" + c.TLSCA
 	case errors.As(err, &name):
 		return "say the name in the server's certificate with tls-name="
 	case strings.Contains(s, "first record does not look like a TLS handshake"):
-		return "the server does not speak TLS on this port; leave tls= out, or use its tls-port"
+		return noTLS
 	case strings.Contains(s, "certificate required"), strings.Contains(s, "handshake failure"):
 		return "the server wants a certificate; give tls-cert= and tls-key="
+	case strings.Contains(s, "No such master"), strings.Contains(s, "nil message") && c.Mode == Sentinel:
+		return "the sentinels know no primary named " + c.Master + "; see `sentinel monitor` in their configuration"
+	case strings.Contains(s, "unknown command") && strings.Contains(strings.ToLower(s), "sentinel"):
+		return "that is no sentinel; use redis://"
 	case strings.Contains(s, "connection refused"):
 		return "nothing listens there"
 	case c.TLSCA == "" && (errors.Is(err, io.EOF) || strings.Contains(s, "connection reset")):
@@ -136,7 +142,7 @@ func (c Config) advice(err error) string {
 // rules are the ACL rules of a user that may do all that this package does.
 func (c Config) rules() string {
 	s := "~" + c.Prefix + "* &" + c.Prefix + "* " +
-		"+hello +auth +ping +select +info +client|setinfo +client|setname +eval +evalsha " +
+		"+ping +select +info +eval +evalsha " +
 		"+get +set +getdel +exists +del +unlink +incr +pttl +pexpire +rename " +
 		"+zadd +zrem +zscore +zcount +zrange +hget +hset +hdel +hkeys +sadd +srem +scard +smismember " +
 		"+publish +subscribe +unsubscribe"

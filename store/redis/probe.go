@@ -89,7 +89,11 @@ func (s *Store) probeCodes(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err := s.client.eval(ctx, limitTake, run{takeScript, []string{s.client.sealedKey(limitKeys, name)}, []string{"1", "1000"}})
+	take := run{takeScript, []string{s.client.sealedKey(limitKeys, name)}, []string{"1", "1000"}}
+	if _, err := s.client.do(ctx, limitTake, s.client.text(take)); err != nil { // by name it may be known already
+		return err
+	}
+	_, err := s.client.eval(ctx, limitTake, take)
 	return err
 }
 
@@ -115,18 +119,18 @@ func (s *Store) probeLeases(ctx context.Context) error {
 	v := newLeases(s.client, store.Node{ID: id.NewGroup().ID})
 	u := id.NewUser()
 	b, user := bucketOf(u), []string{string(u.ID[:])}
-	for _, r := range []run{
-		v.replaceRun(b, 1, "1", user),
-		v.renewRun(b, 1),
-		v.changeRun(b, 1, 2, nil, user),
-		v.replaceRun(b, 3, "0", nil),
-	} {
+	if _, err := s.client.eval(ctx, leaseWrite, v.replaceRun(b, 1, "1", user)); err != nil {
+		return err
+	}
+	if _, err := v.Of(ctx, []id.User{u}); err != nil {
+		return err
+	}
+	for _, r := range []run{v.renewRun(b, 1), v.changeRun(b, 1, 2, nil, user), v.replaceRun(b, 3, "0", nil)} {
 		if _, err := s.client.eval(ctx, leaseWrite, r); err != nil {
 			return err
 		}
 	}
-	_, err := v.Of(ctx, []id.User{u})
-	return err
+	return nil
 }
 
 func (s *Store) probeResponses(ctx context.Context) error {

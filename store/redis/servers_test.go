@@ -124,7 +124,7 @@ func (s *server) signal(sig syscall.Signal) { must(s.t, s.cmd.Process.Signal(sig
 func (s *server) ask(args ...string) string {
 	s.t.Helper()
 	out, err := exec.Command("redis-cli", append([]string{"-h", "127.0.0.1", "-p", strconv.Itoa(s.port)}, args...)...).CombinedOutput()
-	if err != nil {
+	if err != nil || bytes.HasPrefix(out, []byte("ERR")) {
 		s.t.Fatalf("redis-cli %v: %v: %s", args, err, out)
 	}
 	return strings.ReplaceAll(string(out), "\r", "")

@@ -95,14 +95,13 @@ func (c *client) connect(ctx context.Context) error {
 
 // connectFailed says which server was meant.
 func (c *client) connectFailed(ctx context.Context, err error) error {
-	if c.cfg.Mode == Sentinel && rueidis.IsRedisNil(err) {
-		return fmt.Errorf("redis: the sentinels at %s know no primary named %q (check the name against `sentinel monitor` in their configuration)",
-			c.cfg.name(), c.cfg.Master)
-	}
 	err = c.fail(ctx, healthCheck, err)
 	var f *failure
 	if errors.As(err, &f) {
 		f.doing = "connect"
+		if f.advice == "" && f.why == failedTimeout && c.cfg.TLSCA != "" {
+			f.advice = noTLS
+		}
 	}
 	return err
 }
@@ -120,6 +119,7 @@ func (c Config) option() (rueidis.ClientOption, error) {
 		Password:            c.Password,
 		SelectDB:            c.Database,
 		ClientName:          "tolkflip",
+		ClientSetInfo:       rueidis.DisableClientSetInfo, // a command that Redis 7.0 does not know
 		TLSConfig:           t,
 		Dialer:              dialer,
 		ConnWriteTimeout:    c.DeadAfter,
