@@ -140,12 +140,21 @@ func (c *Client) Do(method, path string, body any) Reply {
 		}
 		in = strings.NewReader(string(text))
 	}
-	req, err := http.NewRequestWithContext(c.t.Context(), method, "http://test"+path, in)
+	if in == nil {
+		return c.Send(method, path, nil)
+	}
+	return c.Send(method, path, in, "Content-Type", "application/json")
+}
+
+// Send is Do with a body of any kind and headers in pairs.
+func (c *Client) Send(method, path string, body io.Reader, headers ...string) Reply {
+	c.t.Helper()
+	req, err := http.NewRequestWithContext(c.t.Context(), method, "http://test"+path, body)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
 	}
 	if !c.user.IsZero() {
 		req.Header.Set("Authorization", "Bearer user:"+c.user.String())

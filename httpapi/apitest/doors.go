@@ -99,6 +99,7 @@ func fields() []string {
 		"message_type", "mediaUrls", "media_urls", "encryptedContent", "encrypted_content", "replyTo", "reply_to", "originalLanguage",
 		"clientMessageId", "client_message_id", "tempMessageId", "messageId", "message_id", "isTyping", "preferredLanguage",
 		"showOriginal", "enableEmotionDetection", "userIds", "device_id", "metadata", "seq",
+		"data", "fileName", "contentType",
 	} {
 		for _, value := range []string{"null", "true", "-1", "1e400", `""`, `"x"`, "[null]", `{"a":null}`} {
 			all = append(all, `{"`+key+`":`+value+`}`)

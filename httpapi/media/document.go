@@ -22,7 +22,6 @@ type document struct {
 	in   *bounded
 	r    *bufio.Reader
 	over bool // the object's end was read
-	seen bool // the data was
 }
 
 func newDocument(body io.Reader) *document {
@@ -32,6 +31,9 @@ func newDocument(body io.Reader) *document {
 
 func (d *document) file(to *fields) (io.Reader, error) {
 	c, err := d.token()
+	if errors.Is(err, io.EOF) {
+		return nil, errNoData
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +115,6 @@ func (d *document) member(to *fields, first bool) (found bool, err error) {
 		if c != '"' {
 			return false, errBase64
 		}
-		d.seen = true
 		return true, nil
 	case c == '"':
 		value, err := d.text()

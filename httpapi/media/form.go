@@ -87,6 +87,12 @@ func open(contentType string, body io.Reader) (source, error) {
 	}
 }
 
+// isForm reports whether a body is a form: about as large as its file.
+func isForm(contentType string) bool {
+	const form = "multipart/form-data"
+	return len(contentType) >= len(form) && strings.EqualFold(contentType[:len(form)], form)
+}
+
 // bounded lets through so many bytes.
 type bounded struct {
 	r    io.Reader
@@ -143,7 +149,7 @@ func (f *form) file(to *fields) (io.Reader, error) {
 		case p.FormName() == "file":
 			to.name, to.declared = p.FileName(), p.Header.Get("Content-Type")
 			f.in.left = -1 // who reads the file counts it
-			return p, nil
+			return formFile{p}, nil
 		case p.FileName() != "":
 			return nil, errNoFile // a file of another name
 		}
@@ -151,6 +157,18 @@ func (f *form) file(to *fields) (io.Reader, error) {
 			return nil, err
 		}
 	}
+}
+
+// formFile is the part of a form that is the file.
+type formFile struct{ io.Reader }
+
+// Read gives a form that breaks off as the client's error.
+func (f formFile) Read(p []byte) (int, error) {
+	n, err := f.Reader.Read(p)
+	if err != nil && err != io.EOF { //nolint:errorlint // a reader's plain end
+		err = &proto.Error{Code: proto.Invalid, Message: errForm.Message, Cause: err}
+	}
+	return n, err
 }
 
 // field reads a field that is none of a file's. What is longer than any that we know is read over.

@@ -98,18 +98,26 @@ func kindOf(head []byte) kind {
 			return m.kind
 		}
 	}
-	if len(head) >= 2 && head[0] == 0xff && head[1]&0xe0 == 0xe0 { // the sync word of an MPEG frame, or of ADTS
-		if head[1]&0xf6 == 0xf0 {
-			return kind{"audio/aac", "aac", true}
-		}
-		if head[1]&0x06 != 0 {
-			return kind{"audio/mpeg", "mp3", true}
-		}
+	if k, ok := frameKind(head); ok {
+		return k
 	}
 	if text {
 		return textKind(head)
 	}
 	return kind{octets, "bin", false}
+}
+
+// frameKind knows sounds without a header of their own by their first frame: MPEG layer III, and AAC in ADTS.
+func frameKind(head []byte) (kind, bool) {
+	switch {
+	case len(head) < 4, head[0] != 0xff:
+		return kind{}, false
+	case head[1]&0xf6 == 0xf0:
+		return kind{"audio/aac", "aac", true}, true
+	case head[1]&0xe6 == 0xe2 && head[2]>>4 != 0 && head[2]>>4 != 15 && head[2]>>2&3 != 3:
+		return kind{"audio/mpeg", "mp3", true}, true
+	}
+	return kind{}, false
 }
 
 // isText reports whether head is UTF-8 without control characters that no text has. Its last character may

@@ -85,6 +85,9 @@ func (s *Service) thumbnail(ctx context.Context, row *store.Media, c codec) erro
 		return err
 	}
 	m, err := c.measure(head)
+	if errors.Is(err, errOutsized) {
+		return err
+	}
 	if err != nil || m.width < 1 || m.height < 1 {
 		return errUnreadable
 	}

@@ -54,6 +54,9 @@ func (s *Service) admit(r *httpapi.Request) (store.Media, error) {
 		return store.Media{}, httpapi.RefuseFor("Too many uploads, please try again later.", taken.Reset)
 	}
 	body := r.Stream()
+	if isForm(r.Header("Content-Type")) && body.Declared() > s.cfg.MaxFile+2*envelope {
+		return store.Media{}, errTooLarge
+	}
 	row, err := s.take(r.Context(), owner, r.Header("Content-Type"), body)
 	if cause := body.Err(); err != nil && cause != nil {
 		return store.Media{}, cause // what the stores and the readers above made of it says less
@@ -82,7 +85,8 @@ func (s *Service) take(ctx context.Context, owner id.User, contentType string, b
 		}
 	}()
 	counted := &counter{r: file, left: s.cfg.MaxFile}
-	if err := s.keep(ctx, &row, f, counted); err != nil {
+	k, err := s.keep(ctx, &row, f, counted)
+	if err != nil {
 		if counted.over {
 			err = errTooLarge
 		}
@@ -91,6 +95,8 @@ func (s *Service) take(ctx context.Context, owner id.User, contentType string, b
 	if err := in.rest(&f); err != nil {
 		return row, err
 	}
+	k = refined(k, f.declared, f.name) // a document may say these behind its data
+	row.Name, row.Type = cleanName(f.name, k.ext), k.mime
 	if err := s.share(ctx, &row, f); err != nil {
 		return row, err
 	}
@@ -118,21 +124,20 @@ func (s *Service) share(ctx context.Context, row *store.Media, f fields) error {
 	return nil
 }
 
-// keep puts the file into the store under a key of its own.
-func (s *Service) keep(ctx context.Context, row *store.Media, f fields, file io.Reader) error {
+// keep puts the file into the store under a key of its own, and says what it is.
+func (s *Service) keep(ctx context.Context, row *store.Media, f fields, file io.Reader) (kind, error) {
 	head := bufio.NewReaderSize(file, sniffed)
 	start, err := head.Peek(sniffed)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return err
+		return kind{}, err
 	}
 	k := refined(kindOf(start), f.declared, f.name)
 	if !allowed(s.cfg.Allowed, k.mime) {
-		return httpapi.Refuse(415, proto.Invalid, "Files of type "+k.mime+" are not accepted")
+		return kind{}, httpapi.Refuse(415, proto.Invalid, "Files of type "+k.mime+" are not accepted")
 	}
-	row.Name, row.Type = cleanName(f.name, k.ext), k.mime
 	row.Key = row.Owner.String() + "/" + row.ID.String() + "." + k.ext
 	row.Size, err = s.blobs.Put(ctx, row.Key, k.served(), head, -1)
-	return err
+	return k, err
 }
 
 // discard removes what a failed upload left in the store, also when the client or the server is going away.
