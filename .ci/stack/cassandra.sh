@@ -1,6 +1,7 @@
 # Cassandra: nodes on 127.0.0.1, 127.0.0.2 and so on, which share one native and one storage port, as
 # drivers and nodes expect it of each other. CASSANDRA_NODES says how many (3), CASSANDRA_OPTS adds Java
-# options; CASSANDRA_OPTS='-Xmx1G -XX:TieredStopAtLevel=4' is what one would measure with.
+# options; CASSANDRA_OPTS='-Xmx1G -XX:TieredStopAtLevel=4' is what one would measure with. With
+# CASSANDRA_FRONT=127.0.1. clients are told of 127.0.1.1 and so on, where a test's proxies listen.
 
 # java_modules prints what Cassandra opens of Java 17's modules, after its own jvm17-server.options.
 java_modules() {
@@ -48,6 +49,7 @@ commitlog_sync: batch
 memtable: {configurations: {default: {class_name: TrieMemtable}}}
 listen_address: 127.0.0.$i
 rpc_address: 127.0.0.$i
+${CASSANDRA_FRONT:+broadcast_rpc_address: $CASSANDRA_FRONT$i}
 native_transport_port: $native
 storage_port: $storage
 seed_provider: [{class_name: org.apache.cassandra.locator.SimpleSeedProvider, parameters: [{seeds: "$seeds"}]}]
