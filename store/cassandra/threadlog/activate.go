@@ -73,7 +73,7 @@ func (l *Log) readTail(th *thread) (*activation, error) {
 		}
 		from := max(indexed, base+1)
 		if l.faults.aboveIndexed {
-			from = indexed + 1
+			from, a.indexed = indexed+1, max(a.indexed, indexed)
 		}
 		a.begin(from, indexed)
 		if err := l.readRange(th.id, bucket, from, a); err != nil {
@@ -212,6 +212,9 @@ func (l *Log) activated(th *thread) job {
 		s.Hash, body = bodyHash(body[:0], m)
 		lag += s.bytes
 		l.ids.add(&s.Place)
+	}
+	if f := l.faults.activated; f != nil {
+		f(th.id, a.rows)
 	}
 	l.metrics.rewritten.Add(float64(a.rewritten))
 	th.act = nil

@@ -1,7 +1,15 @@
 package threadlog
 
+import (
+	"github.com/tolkflip/tolkflip/proto/id"
+	"github.com/tolkflip/tolkflip/store"
+)
+
 // faults are the rules that a test switches off, to see that it would notice. A server has none.
 type faults struct {
+	// No fault, but a test's eye: what an activation found above indexed, when its head is certain.
+	activated func(t id.Thread, rows []store.Message)
+
 	noFence           bool // ack without a fence read
 	noFenceActivating bool // trust the head that was read without one
 	lateFence         bool // join a fence read that began before the write was in

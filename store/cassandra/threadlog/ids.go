@@ -15,14 +15,6 @@ type idTable struct {
 	}
 }
 
-func newIDTable() *idTable {
-	t := &idTable{}
-	for i := range t.parts {
-		t.parts[i].places = map[id.Message]Place{}
-	}
-	return t
-}
-
 func (t *idTable) get(m id.Message) (Place, bool) {
 	p := &t.parts[m.ID[15]%64]
 	p.mu.Lock()
@@ -35,6 +27,9 @@ func (t *idTable) add(v *Place) {
 	p := &t.parts[v.Message.ID[15]%64]
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.places == nil {
+		p.places = map[id.Message]Place{}
+	}
 	p.places[v.Message] = *v
 }
 

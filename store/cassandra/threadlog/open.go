@@ -11,7 +11,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/tolkflip/tolkflip/proto/id"
 	"github.com/tolkflip/tolkflip/store"
 )
 
@@ -44,7 +43,7 @@ type Log struct {
 	budget    budget
 	unknown   atomic.Int64
 	shards    [shardCount]shard
-	ids       *idTable
+	ids       idTable
 	hot       hot
 	lookups   gather
 	fences    gather
@@ -72,10 +71,14 @@ func (e *InUseError) Error() string {
 // Open takes all slots and starts a log. It is an *InUseError where another node seems to live and
 // Config.TakeOver is not set. ctx bounds Open alone.
 func Open(ctx context.Context, cfg Config, q Quorum, log *slog.Logger, reg prometheus.Registerer) (*Log, error) {
-	l, err := build(cfg, q, log, reg)
-	if err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	l := build(cfg, q, log, newMetrics())
+	if err := l.hot.open(cfg.HotBytes); err != nil {
+		return nil, err
+	}
+	l.metrics.register(reg, l)
 	if err := l.start(ctx); err != nil {
 		l.cancel()
 		l.run.close()
@@ -85,13 +88,10 @@ func Open(ctx context.Context, cfg Config, q Quorum, log *slog.Logger, reg prome
 }
 
 // build makes a log that owns nothing yet.
-func build(cfg Config, q Quorum, log *slog.Logger, reg prometheus.Registerer) (*Log, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
+func build(cfg Config, q Quorum, log *slog.Logger, m *metrics) *Log {
 	l := &Log{
-		cfg: cfg, q: q, log: log, world: realWorld(), shape: defaultShape(), metrics: newMetrics(),
-		still: make(chan struct{}), ids: newIDTable(),
+		cfg: cfg, q: q, log: log, world: realWorld(), shape: defaultShape(), metrics: m,
+		still:     make(chan struct{}),
 		budget:    budget{maxItems: int64(cfg.QueueItems), maxBytes: int64(cfg.QueueBytes)},
 		lookups:   gather{limit: cfg.LookupCalls},
 		fences:    gather{limit: cfg.FenceCalls},
@@ -100,16 +100,12 @@ func build(cfg Config, q Quorum, log *slog.Logger, reg prometheus.Registerer) (*
 		questions: sync.Pool{New: func() any { return &question{} }},
 		rounds:    sync.Pool{New: func() any { return &indexRound{} }},
 	}
-	if err := l.hot.open(cfg.HotBytes); err != nil {
-		return nil, err
-	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	for i := range l.shards {
-		l.shards[i] = shard{l: l, limit: max(1, cfg.Threads/shardCount), threads: map[id.Thread]*thread{}}
+		l.shards[i] = shard{l: l, limit: max(1, cfg.Threads/shardCount)}
 	}
 	l.run = newRunner(l, cfg.Workers, func(f func()) { l.world.spawn(f) })
-	l.metrics.register(reg, l)
-	return l, nil
+	return l
 }
 
 // start takes the slots.

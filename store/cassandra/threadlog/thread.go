@@ -89,6 +89,9 @@ func (l *Log) acquire(t id.Thread) *thread {
 	th := h.threads[t]
 	if th == nil {
 		h.evict()
+		if h.threads == nil {
+			h.threads = map[id.Thread]*thread{}
+		}
 		th = &thread{id: t, slot: uint8(SlotOf(t)), shard: h}
 		h.threads[t] = th
 		h.order = append(h.order, th)
