@@ -36,10 +36,16 @@ func (v *leases) run() {
 		cancel()
 	}()
 	due := false
+	var quiet time.Time // nothing is tried before
 	for {
-		due = due && !v.renew(ctx)
-		if !v.write(ctx) || due {
-			retry.Reset(leaseRetry)
+		if now := v.c.cfg.Now(); now.Before(quiet) {
+			v.refuse()
+		} else {
+			due = due && !v.renew(ctx)
+			if !v.write(ctx) || due {
+				quiet = v.c.cfg.Now().Add(leaseRetry)
+				retry.Reset(leaseRetry)
+			}
 		}
 		select {
 		case <-v.stop:
@@ -52,6 +58,24 @@ func (v *leases) run() {
 	}
 }
 
+// next ends the collecting of waiters for a round.
+func (v *leases) next() *round {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	r := v.mu.next
+	v.mu.next = newRound()
+	v.mu.round++
+	return r
+}
+
+// refuse tells who waits that the last round failed a moment ago: what is held may be millions of users, and
+// is not put together again for each of them.
+func (v *leases) refuse() {
+	r := v.next()
+	r.err = v.c.fail(context.Background(), leaseWrite, errNotTried)
+	close(r.done)
+}
+
 // work is what a round does to one bucket.
 type work struct {
 	bucket int
@@ -59,41 +83,39 @@ type work struct {
 	users  int // that the bucket has after it
 }
 
-// write brings Redis up to what is held, and reports whether it is.
+// write brings Redis up to what is held, some buckets at a time, and reports whether it is.
 func (v *leases) write(ctx context.Context) bool {
-	v.mu.Lock()
-	r := v.mu.next
-	v.mu.next = newRound()
-	v.mu.Unlock()
-	err := errVersions
-	for range leasePasses {
+	r := v.next()
+	for ctx.Err() == nil {
 		todo := v.collect()
 		if len(todo) == 0 {
-			err = nil
 			break
 		}
-		var again bool
-		if again, err = v.settle(ctx, todo, v.send(ctx, leaseWrite, todo)); err != nil || !again {
+		none, err := v.settle(ctx, todo, v.send(ctx, leaseWrite, todo))
+		if err != nil && r.err == nil {
+			r.err = err
+		}
+		if none && v.c.cfg.Mode != Cluster { // there is no other server that might answer
 			break
 		}
-		err = errVersions
 	}
-	if errors.Is(err, errVersions) {
-		err = v.c.fail(ctx, leaseWrite, err)
+	if ctx.Err() != nil {
+		r.err = store.ErrClosed
 	}
-	r.err = err
 	close(r.done)
-	return err == nil
+	return r.err == nil
 }
 
-// collect takes what is to be written. A bucket counts as not synced until its answer is here.
+// collect takes some of what this round has yet to write. A bucket counts as not synced until its answer is
+// here.
 func (v *leases) collect() []work {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var todo []work
+	runs := 0
 	for i := range v.mu.buckets {
 		b := &v.mu.buckets[i]
-		if b.synced && len(b.changed) == 0 {
+		if b.done == v.mu.round || b.synced && len(b.changed) == 0 {
 			continue
 		}
 		w := work{bucket: i, users: len(b.users)}
@@ -105,6 +127,9 @@ func (v *leases) collect() []work {
 		b.synced = false
 		clear(b.changed)
 		todo = append(todo, w)
+		if runs += len(w.runs); runs >= leaseRuns {
+			break
+		}
 	}
 	return todo
 }
@@ -156,36 +181,52 @@ func (v *leases) send(ctx context.Context, k command, todo []work) (answers []an
 	return answers
 }
 
-// settle notes what came of works; again says that Redis had another version of some.
-func (v *leases) settle(ctx context.Context, todo []work, answers []answer) (again bool, first error) {
+// settle notes what came of works, and gives the first error; none says that nothing was answered. A bucket
+// of which Redis had another version stays to be done, for a few passes.
+func (v *leases) settle(ctx context.Context, todo []work, answers []answer) (none bool, first error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	none = true
 	for _, w := range todo {
 		b := &v.mu.buckets[w.bucket]
-		ok := true
+		have, err := int64(0), error(nil)
 		for _, a := range answers[:len(w.runs)] {
-			n, err := int64(0), a.err
-			if err == nil {
-				if n, err = a.message.AsInt64(); err != nil {
-					err = v.c.fail(ctx, leaseWrite, errAnswer)
-				}
-			}
-			switch {
-			case err != nil:
-				ok = false
-				if first == nil {
-					first = err
-				}
-			case n != 0:
-				ok, again = false, true
-				b.version = max(b.version, n)
-				v.c.metrics.rewrites.Inc()
+			n, failed := a.version(ctx, v.c)
+			if failed != nil {
+				err = failed
+			} else if n != 0 {
+				have = max(have, max(n, 1))
 			}
 		}
 		answers = answers[len(w.runs):]
-		b.synced, b.empty = ok, w.users == 0
+		none = none && err != nil
+		if err == nil && have != 0 {
+			v.c.metrics.rewrites.Inc()
+			b.version = max(b.version, have)
+			if b.passes++; b.passes < leasePasses {
+				continue
+			}
+			err = v.c.fail(ctx, leaseWrite, errVersions)
+		}
+		b.passes, b.done = 0, v.mu.round
+		b.synced, b.empty = err == nil, w.users == 0
+		if first == nil {
+			first = err
+		}
 	}
-	return again, first
+	return none, first
+}
+
+// version reads what a script answers: 0, -1, or a version.
+func (a answer) version(ctx context.Context, c *client) (int64, error) {
+	if a.err != nil {
+		return 0, a.err
+	}
+	n, err := a.message.AsInt64()
+	if err != nil {
+		return 0, c.fail(ctx, leaseWrite, errAnswer)
+	}
+	return n, nil
 }
 
 // renew lengthens the life of what is held, marks what Redis has lost, and reports whether it could.
@@ -200,11 +241,9 @@ func (v *leases) renew(ctx context.Context) bool {
 	v.mu.Unlock()
 	ok := true
 	for i, a := range v.send(ctx, leaseRenew, todo) {
-		n, err := a.message.AsInt64()
-		switch {
-		case a.err != nil:
+		if n, err := a.version(ctx, v.c); err != nil {
 			ok = false
-		case err != nil || n != 0:
+		} else if n != 0 {
 			v.lost(todo[i].bucket)
 		}
 	}
@@ -234,10 +273,9 @@ func (v *leases) close() {
 		clear(b.users)
 		clear(b.changed)
 	}
-	r := v.mu.next
 	v.mu.Unlock()
-	todo := v.collect()
-	v.send(context.Background(), leaseWrite, todo)
+	r := v.next()
 	r.err = store.ErrClosed
 	close(r.done)
+	v.write(context.Background())
 }

@@ -159,8 +159,8 @@ func (c Config) checkTimes() error {
 	return nil
 }
 
-// name says which servers are meant, in errors and logs.
-func (c Config) name() string {
+// String says which servers are meant, and nothing that is secret.
+func (c Config) String() string {
 	s := c.Mode.String() + "://" + strings.Join(c.Addresses, ",")
 	if c.Master != "" {
 		s += "/" + c.Master

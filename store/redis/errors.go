@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/redis/rueidis"
 
@@ -50,7 +51,7 @@ func (c *client) fail(ctx context.Context, k command, err error) error {
 	if c.closed.Load() {
 		return store.ErrClosed
 	}
-	f := &failure{doing: k.doing(), server: c.cfg.name(), why: failedLost, cause: err}
+	f := &failure{doing: k.doing(), server: c.cfg.String(), why: failedLost, cause: err}
 	var answer *rueidis.RedisError
 	var network net.Error
 	switch {
@@ -127,16 +128,23 @@ func (c Config) advice(err error) string {
 		return noTLS
 	case strings.Contains(s, "certificate required"), strings.Contains(s, "handshake failure"):
 		return "the server wants a certificate; give tls-cert= and tls-key="
+	case c.TLSCA != "" && c.TLSCert == "" && hungUp(err):
+		return "it closed the connection; does it want a certificate? then give tls-cert= and tls-key="
 	case strings.Contains(s, "No such master"), strings.Contains(s, "nil message") && c.Mode == Sentinel:
 		return "the sentinels know no primary named " + c.Master + "; see `sentinel monitor` in their configuration"
 	case strings.Contains(s, "unknown command") && strings.Contains(strings.ToLower(s), "sentinel"):
 		return "that is no sentinel; use redis://"
 	case strings.Contains(s, "connection refused"):
 		return "nothing listens there"
-	case c.TLSCA == "" && (errors.Is(err, io.EOF) || strings.Contains(s, "connection reset")):
+	case c.TLSCA == "" && hungUp(err):
 		return "it closed the connection; does it want TLS? then give tls="
 	}
 	return ""
+}
+
+// hungUp reports whether the server closed the connection without a word.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // rules are the ACL rules of a user that may do all that this package does.

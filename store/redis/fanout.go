@@ -34,6 +34,9 @@ const (
 	revokedLength = noticeHead + 16 + 16 + 8 + 8
 )
 
+// subscribeRetry is how long after a subscription that ended the next is tried.
+const subscribeRetry = 200 * time.Millisecond
+
 // noticesAtOnce may wait for a listener; beyond, it is told that it missed some.
 const noticesAtOnce = 4096
 
@@ -287,7 +290,7 @@ func (v *fanout) subscribe(ctx context.Context, e *ear, again <-chan struct{}) {
 		<-ended
 		select {
 		case <-ctx.Done():
-		case <-time.After(v.c.cfg.Timeout):
+		case <-time.After(subscribeRetry):
 		}
 	}
 }

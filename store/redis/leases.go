@@ -39,6 +39,7 @@ type leases struct {
 		sync.Mutex
 		buckets [leaseBuckets]bucket
 		next    *round // what the next write is waited for by
+		round   uint64
 		held    int
 		closed  bool
 	}
@@ -54,9 +55,11 @@ const (
 type bucket struct {
 	users   map[id.User]struct{}
 	changed map[id.User]struct{}
-	version int64 // the newest that was sent
-	synced  bool  // Redis has that version
-	empty   bool  // of a synced one: Redis has nothing of this node
+	version int64  // the newest that was sent
+	synced  bool   // Redis has that version
+	empty   bool   // of a synced one: Redis has nothing of this node
+	done    uint64 // the last round that has done with it
+	passes  int    // of this round, in which Redis had another version
 }
 
 // round is one write. err is set before done is closed.

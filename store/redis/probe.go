@@ -48,7 +48,7 @@ func (s *Store) probeServer(ctx context.Context) error {
 		}
 	}
 	wrong := func(format string, args ...any) error {
-		return fmt.Errorf("redis: %s: %s", s.client.cfg.name(), fmt.Sprintf(format, args...))
+		return fmt.Errorf("redis: %s: %s", s.client.cfg.String(), fmt.Sprintf(format, args...))
 	}
 	major, _, _ := strings.Cut(about["redis_version"], ".")
 	if n, err := strconv.Atoi(major); err != nil || n < 7 {

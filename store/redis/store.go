@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/rueidis"
@@ -21,7 +22,8 @@ type Store struct {
 	fanout  *fanout
 	health  *health
 
-	stop func() // ends the health check, and waits for it
+	stop   func() // ends the health check, and waits for it
+	closed sync.Once
 }
 
 // Open connects, and tries everything that a server will ask for, so that a wrong password, a missing
@@ -165,12 +167,11 @@ func (s *Store) Healthy() error { return s.health.error() }
 
 // Close gives the leases back and closes the connections. Calls that come later are store.ErrClosed.
 func (s *Store) Close() error {
-	if s.client.closed.Load() {
-		return nil
-	}
-	s.stop()
-	s.leases.close()
-	s.client.closed.Store(true)
-	s.client.driver.Close()
+	s.closed.Do(func() {
+		s.stop()
+		s.leases.close()
+		s.client.closed.Store(true)
+		s.client.driver.Close()
+	})
 	return nil
 }

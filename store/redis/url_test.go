@@ -47,7 +47,7 @@ func TestParseURL(t *testing.T) {
 
 func summary(c Config) string {
 	return strings.Join([]string{
-		c.name(), c.User, string(rune('0' + c.Database)), c.Prefix, c.TLSCA, c.TLSCert, c.TLSKey, c.TLSName, c.SentinelUser,
+		c.String(), c.User, string(rune('0' + c.Database)), c.Prefix, c.TLSCA, c.TLSCert, c.TLSKey, c.TLSName, c.SentinelUser,
 	}, "|")
 }
 

@@ -281,3 +281,10 @@ func (h *Heard) ToldSome() bool {
 	defer h.mu.Unlock()
 	return len(h.told) > 0
 }
+
+// ToldOf reports whether the listener was told of r.
+func (h *Heard) ToldOf(r store.Revocation) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Contains(h.told, r)
+}
