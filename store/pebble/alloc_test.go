@@ -5,6 +5,7 @@ package pebble
 import (
 	"encoding/binary"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -16,7 +17,7 @@ import (
 // Pebble allocates a little for each memtable and file, which is not a whole allocation a message.
 func TestAppendAllocatesNothing(t *testing.T) {
 	cfg := small(vfs.NewMem())
-	cfg.MemTableBytes, cfg.Pace = 64<<20, 0
+	cfg.MemTableBytes, cfg.Pace, cfg.FileEvery = 64<<20, 0, time.Hour
 	s := open(t, cfg)
 	u := id.NewUser()
 	done := make(chan struct{}, 1)

@@ -59,7 +59,7 @@ func (s *Store) checkBacklog() { s.calm.Store(calmFor(s.db.Metrics())) }
 // one that is flushed; a third means that writers fill them faster. Each sublevel of L0 is one more table that a
 // look-up may have to search.
 func calmFor(m *pebble.Metrics) int64 {
-	if m.MemTable.Count > 2 || m.Levels[0].Sublevels > 12 {
+	if m.MemTable.Count > 2 || m.Levels[0].Sublevels > 32 {
 		return 0
 	}
 	return calmTimes

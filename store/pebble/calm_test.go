@@ -88,9 +88,9 @@ func TestCalmFor(t *testing.T) {
 		want int64
 	}{
 		"quiet":             {figures(1, 0), calmTimes},
-		"a flush under way": {figures(2, 12), calmTimes},
+		"a flush under way": {figures(2, 32), calmTimes},
 		"flushes behind":    {figures(3, 0), 0},
-		"L0 deep":           {figures(1, 13), 0},
+		"L0 deep":           {figures(1, 33), 0},
 	} {
 		if got := calmFor(c.m); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)

@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -14,7 +15,7 @@ func (s *Store) Checkpoint(dir string) error {
 		return err
 	}
 	defer s.end()
-	if err := s.settle(); err != nil {
+	if err := errors.Join(s.fileAll(), s.settle()); err != nil {
 		return fmt.Errorf("settle the store: %w", err)
 	}
 	if err := s.db.Checkpoint(dir, pebble.WithFlushedWAL()); err != nil {

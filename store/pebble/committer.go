@@ -20,16 +20,20 @@ type committer struct {
 	full  chan *group   // to the syncer
 	empty chan *group   // back
 	ended chan struct{} // the syncer has ended, after the committer
+	due   chan struct{} // to the filer: something to file may be durable; capacity 1
+	filed chan struct{} // from it: a generation was; capacity 1
+	over  chan struct{} // the filer has ended, after the syncer
 
 	// Owned by the committer's goroutine.
-	applied time.Time   // when the last batch was
-	pause   *time.Timer // stopped and drained
-	rest    []queued    // taken, not yet in a group
-	taken   []queued    // all that rest is a part of
-	lagging uint64      // number of the last lagging row
-	key     [messageKeyLen]byte
-	found   []byte // the value that an id look-up found
-	first   store.Message
+	applied   time.Time   // when the last batch was
+	pause     *time.Timer // stopped and drained
+	rest      []queued    // taken, not yet in a group
+	taken     []queued    // all that rest is a part of
+	lagging   uint64      // number of the last lagging row
+	journaled uint64      // number of the last row of the journal
+	key       [messageKeyLen]byte
+	found     []byte // the value that an id look-up found
+	first     store.Message
 }
 
 func newCommitter(s *Store, index int) (*committer, error) {
@@ -40,13 +44,16 @@ func newCommitter(s *Store, index int) (*committer, error) {
 	c := &committer{
 		shard: shard{
 			s: s, limit: max(1, s.cfg.Threads/s.cfg.Committers),
-			threads: map[id.Thread]*thread{}, window: hot,
+			threads: map[id.Thread]*thread{}, window: hot, growing: &unfiled{}, spare: &unfiled{},
 		},
 		index: index,
 		queue: queue{maxItems: s.cfg.QueueItems, maxBytes: s.cfg.QueueBytes, wake: make(chan struct{}, 1)},
 		full:  make(chan *group, s.cfg.Inflight),
 		empty: make(chan *group, s.cfg.Inflight),
 		ended: make(chan struct{}),
+		due:   make(chan struct{}, 1),
+		filed: make(chan struct{}, 1),
+		over:  make(chan struct{}),
 	}
 	c.pause = time.NewTimer(time.Hour)
 	c.pause.Stop()
@@ -65,11 +72,15 @@ func (c *committer) start() {
 		defer close(c.ended)
 		c.sync()
 	}()
+	go func() {
+		defer close(c.over)
+		c.runFiler()
+	}()
 }
 
 func (c *committer) close() { c.queue.close() }
 
-func (c *committer) wait() { <-c.ended }
+func (c *committer) wait() { <-c.over }
 
 func (c *committer) append(e *store.Entry) {
 	if why, err := c.queue.put(queued{entry: e}, costs(&e.Message)); err != nil {
@@ -92,7 +103,7 @@ func (c *committer) commit() {
 			return
 		}
 		if len(c.rest) == 0 {
-			if !c.queue.wait(c.s.dead) || !c.pace() {
+			if !c.queue.wait(c.s.dead) || !c.pace() || !c.await() {
 				return
 			}
 			clear(c.taken)
@@ -210,6 +221,13 @@ func join(e *store.Entry, first *store.Message) {
 
 // lookUp reads the stored message with an id into c.first, and reports whether there is one.
 func (c *committer) lookUp(m id.Message) (bool, error) {
+	var bad error
+	if c.s.unfiledByID(m, func(e *unfiledEntry, _ uint64) {
+		c.found = append(c.found[:0], e.value...)
+		bad = decodeMessage(&c.first, e.thread.id, e.seq, c.found)
+	}) {
+		return true, bad
+	}
 	putIDKey(c.key[:idKeyLen], tableIDs, m.ID)
 	v, closer, err := c.s.db.Get(c.key[:idKeyLen])
 	if err != nil {
@@ -246,16 +264,10 @@ func (c *committer) write(g *group, it *groupItem) {
 	}
 	e.Seq, it.seq = seq, seq
 	n, flags := messageLen(&e.Message)
-	op := g.batch.SetDeferred(messageKeyLen, n)
-	putMessageKey(op.Key, e.Thread, seq)
-	appendMessage(op.Value[:0], &e.Message, flags)
-	it.value = op.Value
-	_ = op.Finish() // only an indexed batch can fail
-
-	op = g.batch.SetDeferred(idKeyLen, idValueLen(seq))
-	putIDKey(op.Key, tableIDs, e.ID.ID)
-	appendIDValue(op.Value[:0], e.Thread, seq)
-	_ = op.Finish() // only an indexed batch can fail
+	g.journal = appendJournal(g.journal, e.Thread, seq, n)
+	at := len(g.journal)
+	g.journal = appendMessage(g.journal, &e.Message, flags)
+	it.value = g.journal[at:] // stays where it is when the row grows
 
 	if seq == 1 && !e.Group() {
 		c.listDirect(g, &e.Message)
@@ -278,18 +290,32 @@ func (c *committer) listDirect(g *group, m *store.Message) {
 }
 
 func (c *committer) apply(g *group) error {
+	if g.written > 0 {
+		c.journaled++
+		g.row = c.journaled
+		op := g.batch.SetDeferred(journalKeyLen, len(g.journal))
+		putJournalKey(op.Key, c.index, g.row)
+		copy(op.Value, g.journal)
+		_ = op.Finish() // only an indexed batch can fail
+	}
 	if g.batch.Empty() {
 		return nil
 	}
 	c.applied = time.Now()
-	if c.s.cfg.faults.noSync {
-		return c.s.db.Apply(g.batch, pebble.NoSync)
-	}
-	if err := c.s.db.ApplyNoSyncWait(g.batch, pebble.Sync); err != nil {
+	if err := c.s.write(g.batch); err != nil {
 		return fmt.Errorf("write a group of messages: %w", err)
 	}
+	c.keep(g)
 	if f := c.s.cfg.faults.applied; f != nil {
 		f(g.written)
 	}
 	return nil
+}
+
+// write applies a batch that SyncWait makes durable.
+func (s *Store) write(b *pebble.Batch) error {
+	if s.cfg.faults.noSync {
+		return s.db.Apply(b, pebble.NoSync)
+	}
+	return s.db.ApplyNoSyncWait(b, pebble.Sync)
 }

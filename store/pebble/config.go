@@ -29,6 +29,11 @@ type Config struct {
 	GroupMessages int           // messages in one write, at most
 	GroupBytes    int           // the same in bytes; a single larger message is a group of its own
 
+	FileEvery    time.Duration // how often messages are moved from the journal to their tables
+	FileMessages int           // and when so many wait for it; twice as many hold the committer up
+	FileBytes    int           // the same in bytes
+	FileTables   int           // so many are written as tables, fewer as rows
+
 	RecencyEvery time.Duration // how far the order of ByUser may lag the log
 	CursorsEvery time.Duration // how much movement of cursors a crash may lose
 	DiskEvery    time.Duration // how often free space is looked at
@@ -65,7 +70,7 @@ type faults struct {
 func Default() Config {
 	return Config{
 		CacheBytes:    32 << 20,
-		MemTableBytes: 32 << 20,
+		MemTableBytes: 64 << 20,
 		HotBytes:      16 << 20,
 		FilterBytes:   64 << 20,
 		Threads:       64 << 10,
@@ -78,6 +83,11 @@ func Default() Config {
 		QueueBytes:    8 << 20,
 		GroupMessages: 512,
 		GroupBytes:    1 << 20,
+
+		FileEvery:    4 * time.Second,
+		FileMessages: 64 << 10,
+		FileBytes:    24 << 20,
+		FileTables:   1024,
 
 		RecencyEvery: time.Second,
 		CursorsEvery: time.Second,
@@ -101,6 +111,8 @@ func (c Config) Validate() error {
 		"Threads": int64(c.Threads), "Cursors": int64(c.Cursors), "Inflight": int64(c.Inflight),
 		"QueueItems": int64(c.QueueItems), "QueueBytes": int64(c.QueueBytes),
 		"GroupMessages": int64(c.GroupMessages), "GroupBytes": int64(c.GroupBytes),
+		"FileEvery": int64(c.FileEvery), "FileMessages": int64(c.FileMessages), "FileBytes": int64(c.FileBytes),
+		"FileTables":   int64(c.FileTables),
 		"RecencyEvery": int64(c.RecencyEvery), "CursorsEvery": int64(c.CursorsEvery), "DiskEvery": int64(c.DiskEvery),
 		"SweepEvery": int64(c.SweepEvery),
 	} {

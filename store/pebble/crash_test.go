@@ -44,6 +44,10 @@ func crashConfig(fs vfs.FS, seed uint64) Config {
 	cfg.Pace = time.Duration(seed/4%2) * 100 * time.Microsecond
 	cfg.HotBytes, cfg.Threads = 1<<20, 8
 	cfg.GroupMessages = 40
+	// Crashes meet the journal long, short and being filed, as tables and as rows.
+	cfg.FileEvery = []time.Duration{time.Millisecond, 5 * time.Millisecond, time.Hour}[seed%3]
+	cfg.FileTables = []int{1, 32, 1 << 20}[seed/3%3]
+	cfg.FileMessages = []int{16, 256, 1 << 20}[seed/9%3]
 	return cfg
 }
 

@@ -186,6 +186,9 @@ func (x Export) Logs(ctx context.Context, each func(t id.Thread, head uint64) er
 		return err
 	}
 	defer x.s.end()
+	if err := x.s.fileAll(); err != nil {
+		return err
+	}
 	it, err := x.s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{tableMessages}, UpperBound: []byte{tableMessages + 1}})
 	if err != nil {
 		return err
@@ -218,6 +221,9 @@ func (x Export) Messages(ctx context.Context, t id.Thread, after uint64, each fu
 		return err
 	}
 	defer x.s.end()
+	if err := x.s.fileAll(); err != nil {
+		return err
+	}
 	it, err := x.s.tail(t)
 	if err != nil {
 		return err

@@ -271,3 +271,19 @@ func TestSyncFails(t *testing.T) {
 		t.Fatalf("%v, %v", found, err)
 	}
 }
+
+// tableGate is a file system on which the making of tables to take in waits while closed is held.
+type tableGate struct {
+	vfs.FS
+	closed *sync.Mutex
+}
+
+func newTableGate(fs vfs.FS) tableGate { return tableGate{fs, &sync.Mutex{}} }
+
+func (g tableGate) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if c == "pebble-ingestion" {
+		g.closed.Lock()
+		defer g.closed.Unlock()
+	}
+	return g.FS.Create(name, c)
+}

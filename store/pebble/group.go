@@ -19,11 +19,13 @@ const idSlots = 1024
 // then to the committer again: nothing of it is allocated a second time.
 type group struct {
 	batch   *pebble.Batch
+	journal []byte // its row
 	items   []groupItem
 	ids     idTable
 	written int       // messages in the batch
 	lagging []*thread // threads that this group marks as lagging
 	number  uint64    // of the lagging row, 0 = none
+	row     uint64    // of the journal, 0 = none
 }
 
 // groupItem is an entry or a mark, in the order of the queue.
@@ -32,13 +34,16 @@ type groupItem struct {
 	thread *thread
 	mark   func(uint64)
 	seq    uint64 // of a written one; 0 = nothing was written
-	value  []byte // its value, in the batch
+	value  []byte // its value, in the journal row
 	listed bool   // its write put the thread in its place of recency
 }
 
 func newGroup(db *pebble.DB) *group {
 	return &group{batch: db.NewBatchWithSize(64 << 10), ids: idTable{use: 1}}
 }
+
+// keepJournal is how many bytes a group keeps for its next row.
+const keepJournal = 256 << 10
 
 func (g *group) reset() {
 	g.batch.Reset()
@@ -47,7 +52,10 @@ func (g *group) reset() {
 	clear(g.lagging)
 	g.lagging = g.lagging[:0]
 	g.ids.use++
-	g.written, g.number = 0, 0
+	g.written, g.number, g.row = 0, 0, 0
+	if g.journal = g.journal[:0]; cap(g.journal) > keepJournal {
+		g.journal = nil
+	}
 }
 
 // idTable finds which item of a group wrote a message id. Ids are looked up by their last bytes: they

@@ -11,6 +11,7 @@ import (
 //
 //	m thread(16) seq(8)                   message
 //	i message(16)                         thread and seq of a message id, for ever
+//	j committer(1) n(8)                   journal: a group of messages, until they are filed
 //	t thread(16)                          row of a direct thread (written with seq 1) or of a group
 //	r user(16) newest-first(8) thread(16) a user's direct threads by recency; the value is the peer
 //	y committer(1) n(8)                   threads whose place in r may lag their log, see recency.go
@@ -31,6 +32,7 @@ import (
 const (
 	tableMessages    = 'm'
 	tableIDs         = 'i'
+	tableJournal     = 'j'
 	tableThreads     = 't'
 	tableRecency     = 'r'
 	tableLagging     = 'y'
@@ -51,11 +53,12 @@ const (
 )
 
 // layoutVersion is the value of the layout key. A store of a higher one is refused.
-const layoutVersion = 1
+const layoutVersion = 2
 
 const (
 	messageKeyLen = 1 + 16 + 8
 	idKeyLen      = 1 + 16
+	journalKeyLen = 1 + 1 + 8
 	pairKeyLen    = 1 + 16 + 16
 	recencyKeyLen = 1 + 16 + 8 + 16
 )

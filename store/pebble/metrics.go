@@ -37,6 +37,7 @@ type metrics struct {
 	storeReads  prometheus.Counter
 	loaded      prometheus.Counter
 	evicted     prometheus.Counter
+	filed       prometheus.Counter
 	freeBytes   prometheus.Gauge
 }
 
@@ -60,6 +61,7 @@ func newMetrics() *metrics {
 		storeReads: counter("disk_reads_total", "Reads of a thread that went to the store."),
 		loaded:     counter("threads_loaded_total", "Threads whose head was read from the store."),
 		evicted:    counter("threads_evicted_total", "Threads whose head left memory."),
+		filed:      counter("filed_total", "Messages that were moved from the journal to their tables."),
 		freeBytes: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "tolkflip_store_free_bytes", Help: "Free space of the file system, as last measured.",
 		}),
@@ -80,7 +82,7 @@ func (m *metrics) register(reg prometheus.Registerer, s *Store) {
 	}
 	reg.MustRegister(
 		m.appended, m.duplicates, m.conflicts, m.groupSize, m.syncSeconds, m.hotReads, m.storeReads,
-		m.loaded, m.evicted, m.freeBytes,
+		m.loaded, m.evicted, m.filed, m.freeBytes,
 	)
 	for _, c := range m.refused {
 		reg.MustRegister(c)
@@ -102,6 +104,18 @@ func (m *metrics) register(reg prometheus.Registerer, s *Store) {
 		for _, c := range s.committers {
 			c.mu.RLock()
 			n += len(c.threads)
+			c.mu.RUnlock()
+		}
+		return float64(n)
+	})
+	gauge("unfiled_messages", "Messages that are in the journal and not yet in their tables.", func() float64 {
+		n := 0
+		for _, c := range s.committers {
+			c.mu.RLock()
+			n += len(c.growing.entries)
+			if c.filing != nil {
+				n += len(c.filing.entries)
+			}
 			c.mu.RUnlock()
 		}
 		return float64(n)

@@ -8,6 +8,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/bloom"
 )
 
+// bytesPerSync is how much of a table waits for the disk at once: the log's syncs queue behind it.
+const bytesPerSync = 256 << 10
+
 // options are Pebble's. What is not named is Pebble's default.
 func (s *Store) options(cache *pebble.Cache) *pebble.Options {
 	o := &pebble.Options{
@@ -18,13 +21,14 @@ func (s *Store) options(cache *pebble.Cache) *pebble.Options {
 		MemTableSize:                uint64(s.cfg.MemTableBytes),
 		MemTableStopWritesThreshold: 4,
 		// Let L0 grow rather than stop writers: the queues in front of the committers refuse first.
-		L0CompactionThreshold: 4,
-		L0StopWritesThreshold: 1000,
-		LBaseMaxBytes:         64 << 20,
-		MaxOpenFiles:          1024,
+		L0CompactionThreshold:     16,
+		L0CompactionFileThreshold: 1000,
+		L0StopWritesThreshold:     1000,
+		LBaseMaxBytes:             64 << 20,
+		MaxOpenFiles:              1024,
 		// One compaction on an idle machine's second core; two when debt piles up.
 		CompactionConcurrencyRange: func() (lower, upper int) { return 1, 2 },
-		BytesPerSync:               1 << 20,
+		BytesPerSync:               bytesPerSync,
 	}
 	for i := range o.Levels {
 		// An id that is not there, which is what every new message asks for, must cost no disk read.

@@ -19,6 +19,7 @@ func small(fs vfs.FS) Config {
 	cfg.Dir, cfg.FS = "store", fs
 	cfg.CacheBytes, cfg.MemTableBytes = 1<<20, 4<<20
 	cfg.RecencyEvery, cfg.CursorsEvery = 2*time.Millisecond, 2*time.Millisecond
+	cfg.FileEvery, cfg.FileTables = time.Millisecond, 32
 	return cfg
 }
 

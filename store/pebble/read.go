@@ -24,26 +24,41 @@ func (l threadLog) After(_ context.Context, t id.Thread, after uint64, limit int
 		return nil, nil
 	}
 	c := l.s.committer(t)
-	p := page{limit: limit}
-	hot := false
-	durable, it, err := c.head(t, func(durable, newest uint64) {
-		hot = after >= durable || c.window.after(&p, newest, durable, after)
+	p, above := page{limit: limit}, page{limit: limit}
+	hot, filed := false, uint64(1<<64-1)
+	durable, it, err := c.head(t, func(th *thread, durable uint64) {
+		if hot = after >= durable || c.window.after(&p, th.newest, durable, after); hot {
+			return
+		}
+		filed = th.unfiledFrom() - 1
+		th.unfiledAfter(&above, durable, after)
+		hot = after >= filed
 	})
 	if err != nil {
 		return nil, err
 	}
 	l.s.metrics.read(hot)
-	if hot {
+	switch {
+	case hot && len(above.places) > 0:
+		return above.messages(t)
+	case hot:
 		return p.messages(t)
-	}
-	if it == nil { // in memory, but not in the window
+	case it != nil:
+		durable = 1<<64 - 1 // all that it sees is
+	default: // in memory, but not in the window
 		if it, err = l.s.tail(t); err != nil {
 			return nil, err
 		}
-	} else {
-		durable = 1<<64 - 1 // all that it sees is
 	}
-	return l.s.walk(it, t, &p, it.SeekGE(messageKey(t, after+1)), it.Next, func(seq uint64) bool { return seq <= durable })
+	durable = min(durable, filed)
+	all, err := walk(it, &p, it.SeekGE(messageKey(t, after+1)), it.Next, func(seq uint64) bool { return seq <= durable })
+	if err != nil {
+		return nil, err
+	}
+	if all {
+		p.append(&above)
+	}
+	return p.read(t)
 }
 
 // Before gives the newest messages below before.
@@ -65,9 +80,14 @@ func (l threadLog) Before(_ context.Context, t id.Thread, before uint64, limit i
 func (s *Store) before(t id.Thread, before uint64, limit int) ([]store.Message, error) {
 	c := s.committer(t)
 	p := page{limit: limit}
-	hot := false
-	durable, it, err := c.head(t, func(durable, newest uint64) {
-		hot = durable == 0 || c.window.before(&p, newest, before)
+	hot, filed := false, uint64(1<<64-1)
+	durable, it, err := c.head(t, func(th *thread, durable uint64) {
+		if hot = durable == 0 || c.window.before(&p, th.newest, before); hot {
+			return
+		}
+		p = page{limit: limit}
+		filed = th.unfiledFrom() - 1
+		hot = !th.unfiledBefore(&p, durable, before) || len(p.places) == limit
 	})
 	if err != nil {
 		return nil, err
@@ -80,14 +100,17 @@ func (s *Store) before(t id.Thread, before uint64, limit int) ([]store.Message, 
 		if it, err = s.tail(t); err != nil {
 			return nil, err
 		}
-		before = min(before, durable+1)
+		before = min(before, durable+1, filed+1)
 	}
-	p = page{limit: limit}
-	return s.walk(it, t, &p, it.SeekLT(messageKey(t, before)), it.Prev, func(uint64) bool { return true })
+	if _, err := walk(it, &p, it.SeekLT(messageKey(t, before)), it.Prev, func(uint64) bool { return true }); err != nil {
+		return nil, err
+	}
+	return p.read(t)
 }
 
-// walk fills a page from where it stands, and closes it.
-func (s *Store) walk(it *pebble.Iterator, t id.Thread, p *page, ok bool, next func() bool, within func(seq uint64) bool) (_ []store.Message, err error) {
+// walk fills a page from where it stands, and closes it. It reports false where the page was full before the
+// end.
+func walk(it *pebble.Iterator, p *page, ok bool, next func() bool, within func(seq uint64) bool) (all bool, err error) {
 	defer func() { err = errors.Join(err, it.Close()) }()
 	for ; ok; ok = next() {
 		seq := seqOf(it.Key())
@@ -96,20 +119,13 @@ func (s *Store) walk(it *pebble.Iterator, t id.Thread, p *page, ok bool, next fu
 		}
 		value, err := it.ValueAndErr()
 		if err != nil {
-			return nil, err
+			return false, err
 		}
 		if !p.add(seq, value) {
-			break
+			return false, it.Error()
 		}
 	}
-	if err := it.Error(); err != nil {
-		return nil, err
-	}
-	list, err := p.messages(t)
-	if err != nil {
-		return nil, fmt.Errorf("read a page of a thread: %w", err)
-	}
-	return list, nil
+	return true, it.Error()
 }
 
 // after fills p with what stands above after, and reports false where the window does not hold all that
@@ -191,6 +207,20 @@ func (l threadLog) Find(_ context.Context, m id.Message) (store.Message, error) 
 		return store.Message{}, err
 	}
 	defer l.s.end()
+	var r store.Message
+	var body []byte
+	var err error
+	if l.s.unfiledByID(m, func(e *unfiledEntry, durable uint64) {
+		if e.seq <= durable {
+			body = append(body, e.value...)
+			err = decodeMessage(&r, e.thread.id, e.seq, body)
+		}
+	}) {
+		if err == nil && body == nil {
+			err = store.ErrNotFound
+		}
+		return r, err
+	}
 	v, found, err := l.s.get(nil, idKey(tableIDs, m.ID))
 	if err != nil {
 		return store.Message{}, fmt.Errorf("look a message id up: %w", err)
@@ -206,11 +236,9 @@ func (l threadLog) Find(_ context.Context, m id.Message) (store.Message, error) 
 	if durable, there := l.s.committer(t).peek(t); there && seq > durable {
 		return store.Message{}, store.ErrNotFound
 	}
-	body, found, err := l.s.get(nil, messageKey(t, seq))
-	if err != nil || !found {
+	if body, found, err = l.s.get(nil, messageKey(t, seq)); err != nil || !found {
 		return store.Message{}, fmt.Errorf("read a message by its id (there: %v): %w", found, err)
 	}
-	var r store.Message
 	if err := decodeMessage(&r, t, seq, body); err != nil {
 		return store.Message{}, fmt.Errorf("read a message by its id: %w", err)
 	}

@@ -280,13 +280,14 @@ func (s *Store) repairRecency() error {
 	return errors.Join(s.db.Apply(b, pebble.Sync), b.Close())
 }
 
-// Settle flushes what ByUser's order and the cursors lag behind. Tests and backups call it.
+// Settle files what the journal holds and flushes what ByUser's order and the cursors lag behind. Tests and
+// backups call it.
 func (s *Store) Settle() error {
 	if err := s.begin(); err != nil {
 		return err
 	}
 	defer s.end()
-	return s.settle()
+	return errors.Join(s.fileAll(), s.settle())
 }
 
 func (s *Store) settle() error { return errors.Join(s.flushRecency(), s.cursors.flush()) }

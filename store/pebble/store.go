@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -18,15 +19,16 @@ import (
 // Store is an open directory. Its accessors give views of it.
 type Store struct {
 	// Fixed after Open.
-	cfg        Config
-	log        *slog.Logger
-	metrics    *metrics
-	db         *pebble.DB
-	lock       *dirLock // nil where FS is not the disk
-	committers []*committer
-	cursors    *cursorCache
-	filter     *idFilter
-	locks      stripes
+	cfg          Config
+	log          *slog.Logger
+	metrics      *metrics
+	db           *pebble.DB
+	lock         *dirLock // nil where FS is not the disk
+	committers   []*committer
+	cursors      *cursorCache
+	filter       *idFilter
+	tableOptions sstable.WriterOptions
+	locks        stripes
 
 	// life is held for reading by every call while it uses db, and for writing by Close.
 	life   sync.RWMutex
@@ -84,14 +86,23 @@ func (s *Store) open() error {
 	}
 	cache := pebble.NewCache(s.cfg.CacheBytes)
 	defer cache.Unref()
-	db, err := pebble.Open(s.cfg.Dir, s.options(cache))
+	options := s.options(cache)
+	options.EnsureDefaults()
+	db, err := pebble.Open(s.cfg.Dir, options)
 	if err != nil {
 		return fmt.Errorf("open the store: %w", err)
 	}
 	s.db = db
+	s.tableOptions = options.MakeWriterOptions(0, db.TableFormat())
 	s.checkDisk()
 	s.cursors = newCursorCache(s)
 	err = s.checkLayout()
+	if err == nil {
+		err = s.cleanFiling()
+	}
+	if err == nil {
+		err = s.replayJournal()
+	}
 	if err == nil {
 		err = s.repairRecency()
 	}
@@ -111,12 +122,13 @@ func (s *Store) checkLayout() error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("read the store's layout: %w", err)
-	case !found:
-		return s.db.Set(key, []byte{layoutVersion}, pebble.Sync)
-	case len(v) != 1 || v[0] > layoutVersion:
+	case found && (len(v) != 1 || v[0] > layoutVersion):
 		return errors.New("pebble: the store was written by a later version of the program")
+	case found && v[0] == layoutVersion:
+		return nil
 	}
-	return nil
+	// A new store, or one of version 1, which had no journal: an earlier program must not overlook it.
+	return s.db.Set(key, []byte{layoutVersion}, pebble.Sync)
 }
 
 func (s *Store) start() error {

@@ -46,6 +46,7 @@ func (c *committer) publish(g *group) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.synced = max(c.synced, g.number)
+	c.published = max(c.published, g.row)
 	for i := range g.items {
 		it := &g.items[i]
 		th := it.thread
@@ -59,6 +60,12 @@ func (c *committer) publish(g *group) {
 		if !th.dirty && !it.listed {
 			th.dirty = true
 			c.dirty = append(c.dirty, th)
+		}
+	}
+	if c.filing != nil && c.published >= c.filing.last {
+		select {
+		case c.due <- struct{}{}:
+		default:
 		}
 	}
 }

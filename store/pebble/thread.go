@@ -23,11 +23,12 @@ type thread struct {
 	done uint64 // the newest seq whose Done has returned; owned by the syncer
 
 	// Guarded by the shard's mu.
-	pins   int    // things on their way that need it to stay
-	used   bool   // since eviction last looked at it
-	dirty  bool   // it is in the shard's dirty list
-	sent   int64  // when the newest durable message was sent
-	newest uint64 // its place in the window
+	pins    int            // things on their way that need it to stay
+	used    bool           // since eviction last looked at it
+	dirty   bool           // it is in the shard's dirty list
+	sent    int64          // when the newest durable message was sent
+	newest  uint64         // its place in the window
+	unfiled []unfiledValue // what the tables do not have yet; it is pinned once while there is something
 }
 
 // shard is the threads of one committer. Its lock is never held across a read of the disk, a sync or a
@@ -42,6 +43,11 @@ type shard struct {
 	window    window
 	dirty     []*thread // whose recency is to be flushed; each has dirty set
 	synced    uint64    // lagging rows up to this number are of durable messages
+	published uint64    // rows of the journal up to this number are durable
+	growing   *unfiled  // what was written since the last seal
+	filing    *unfiled  // what is being filed; nil = nothing
+	spare     *unfiled  // an empty one, while filing is nil
+	sealSoon  bool      // with the next group, whatever its size
 }
 
 // acquire gives a thread's state and pins it, reading the thread's head from the store where it must.
@@ -123,16 +129,16 @@ func (h *shard) unpin(th *thread) {
 	h.mu.Unlock()
 }
 
-// head gives the durable head, and calls see with the newest message's place in the window, if there is
-// one, while the window cannot change. Where the thread is not in memory it gives an iterator on its
+// head gives the durable head, and calls see, if there is one, while neither the window nor what is unfiled can
+// change. Where the thread is not in memory it gives an iterator on its
 // durable tail instead, which the caller closes.
-func (h *shard) head(t id.Thread, see func(durable, newest uint64)) (durable uint64, it *pebble.Iterator, err error) {
+func (h *shard) head(t id.Thread, see func(th *thread, durable uint64)) (durable uint64, it *pebble.Iterator, err error) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	if th := h.threads[t]; th != nil {
 		durable = h.s.clip(th)
 		if see != nil {
-			see(durable, th.newest)
+			see(th, durable)
 		}
 		return durable, nil, nil
 	}

@@ -113,6 +113,28 @@ func (p *page) add(seq uint64, value []byte) bool {
 	return true
 }
 
+// append adds what another page holds, as far as it fits.
+func (p *page) append(other *page) {
+	for i, at := range other.places {
+		end := len(other.bytes)
+		if i+1 < len(other.places) {
+			end = other.places[i+1].offset
+		}
+		if !p.add(at.seq, other.bytes[at.offset:end]) {
+			return
+		}
+	}
+}
+
+// read is messages for a page that came from the store.
+func (p *page) read(t id.Thread) ([]store.Message, error) {
+	list, err := p.messages(t)
+	if err != nil {
+		return nil, fmt.Errorf("read a page of a thread: %w", err)
+	}
+	return list, nil
+}
+
 // messages decodes the page in rising order of seq.
 func (p *page) messages(t id.Thread) ([]store.Message, error) {
 	n := len(p.places)
