@@ -1,16 +1,21 @@
 package router_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tolkflip/tolkflip/proto"
 	"github.com/tolkflip/tolkflip/proto/id"
+	"github.com/tolkflip/tolkflip/proto/token"
 	"github.com/tolkflip/tolkflip/router"
+	"github.com/tolkflip/tolkflip/store"
+	"github.com/tolkflip/tolkflip/store/memory"
 )
 
 // nowhere is a Sink that only counts.
@@ -104,6 +109,36 @@ func BenchmarkRoom(b *testing.B) {
 				r.Attach(caller(i, u))
 			}
 			room.Multicast(0, ev)
+		}
+	})
+}
+
+// BenchmarkEnter is what each message pays for a revocation that can wait for it.
+func BenchmarkEnter(b *testing.B) {
+	r := router.New(&nowhere{loops: 2}, prometheus.NewRegistry())
+	m, err := memory.New(memory.Default())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer m.Close()
+	signer, err := token.NewSigner(bytes.Repeat([]byte("secret"), 8))
+	if err != nil {
+		b.Fatal(err)
+	}
+	g, err := router.NewGate(context.Background(), signer, m.Sessions(), r, time.Now)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for range 10_000 {
+		g.Removed([]store.Session{{User: id.NewUser(), ID: id.NewSession(), Expires: time.Now().Add(time.Hour).UnixMilli()}})
+	}
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		c := router.Caller{User: id.NewUser(), Session: id.NewSession()}
+		for pb.Next() {
+			if p, ok := r.Enter(c); ok {
+				p.Leave()
+			}
 		}
 	})
 }

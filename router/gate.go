@@ -35,6 +35,11 @@ type Gate struct {
 	closer   Closer
 	now      func() time.Time
 
+	// Whoever acts for a user holds one of these as a reader; who has revoked takes it once as a writer, so
+	// that nothing is under way any more when the revocation returns. Never held while mu is waited for by
+	// a writer: mu is taken below it, for a look.
+	passes [64]pass
+
 	mu struct {
 		sync.RWMutex
 		sessions map[id.Session]int64 // when the revocation may be forgotten, Unix ms
@@ -43,6 +48,21 @@ type Gate struct {
 		due      map[int64][]mark // by the hour after which they may be forgotten
 		swept    int64            // the hour up to which due was emptied
 	}
+}
+
+// pass is on a cache line of its own: workers take it for every message.
+type pass struct {
+	sync.RWMutex
+	_ [40]byte
+}
+
+func (g *Gate) pass(u id.User) *pass { return &g.passes[u.ID[15]%uint8(len(g.passes))] }
+
+// settle waits for what is under way for a user.
+func (g *Gate) settle(u id.User) {
+	p := g.pass(u)
+	p.Lock()
+	p.Unlock() //nolint:staticcheck // to have waited is all
 }
 
 // cut refuses a user's sessions that were opened before at.
@@ -131,8 +151,9 @@ func (g *Gate) live(c Caller) bool {
 }
 
 // Revoke refuses a session, or all of a user's that were opened before r.At, from when it returns and
-// also after a crash, and closes their connections with 4401. What it could not make durable it refuses
-// all the same until the process ends, and returns the error.
+// also after a crash, and closes their connections with 4401: what Router.Enter let through has left by
+// then, and it lets nothing through any more. What it could not make durable it refuses all the same until
+// the process ends, and returns the error.
 func (g *Gate) Revoke(ctx context.Context, r store.Revocation) error {
 	all := []store.Revocation{r}
 	var failed error
@@ -153,6 +174,7 @@ func (g *Gate) Revoke(ctx context.Context, r store.Revocation) error {
 		}
 		g.remember(all[i])
 	}
+	g.settle(r.User)
 	if r.Session.IsZero() {
 		g.closer.CloseUser(r.User, closeToken, "token revoked")
 	} else {
@@ -213,6 +235,7 @@ func (g *Gate) blockedLocked(u id.User) bool {
 func (g *Gate) Removed(ss []store.Session) {
 	for _, s := range ss {
 		g.remember(store.Revocation{User: s.User, Session: s.ID, Expires: s.Expires})
+		g.settle(s.User)
 		g.closer.CloseSession(s.User, s.ID, closeToken, "session ended")
 	}
 }

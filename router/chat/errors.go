@@ -13,6 +13,7 @@ var (
 	errBusy       = proto.Fail(proto.Busy, "busy, try again")
 	errLeaving    = proto.Fail(proto.Busy, "this server is going away, try again")
 	errConflict   = proto.Fail(proto.Conflict, "this id was used for another message")
+	errRevoked    = proto.Fail(proto.Unauthenticated, "this session is over")
 	errOnlyAdmins = proto.Fail(proto.Forbidden, "only admins can write here")
 	errBlocked    = proto.Fail(proto.Forbidden, "this account is blocked")
 	errNoMessage  = proto.Fail(proto.NotFound, "no such message")

@@ -27,19 +27,25 @@ type Sent struct {
 }
 
 // Send writes a message for a socket. It returns when the message is with the log; MessageSent or
-// MessageError ends it, over Sink.Finish. Nothing of r is kept.
+// MessageError ends it, over Sink.Finish. Nothing of r is kept. A connection whose session was revoked may
+// still be open for a moment, and still have messages that came before: they are refused.
 func (s *Service) Send(c router.Caller, r *proto.Request) {
 	x := s.sendings.Get().(*sending)
 	x.conn = c.Conn
-	if err := x.prepare(s.base, c.User, Post{r.Thread, r.Receiver, r.Draft}); err != nil {
-		e := s.coded(err)
-		s.metrics.sends[sendRefused].Inc()
-		s.sink.Finish(c.Conn, &proto.MessageError{Ref: r.Ref, ClientID: r.Draft.ClientID, Err: e})
-		x.recycle()
-		return
+	err := x.prepare(s.base, c.User, Post{r.Thread, r.Receiver, r.Draft})
+	if err == nil {
+		x.ref = x.keep(r.Ref)
+		if p, ok := s.router.Enter(c); ok {
+			s.store.Log.Append(&x.Entry)
+			p.Leave()
+			return
+		}
+		err = errRevoked
 	}
-	x.ref = x.keep(r.Ref)
-	s.store.Log.Append(&x.Entry)
+	e := s.coded(err)
+	s.metrics.sends[sendRefused].Inc()
+	s.sink.Finish(c.Conn, &proto.MessageError{Ref: r.Ref, ClientID: r.Draft.ClientID, Err: e})
+	x.recycle()
 }
 
 // Post writes a message and waits until it is durable. When ctx ends first the outcome is not known and
