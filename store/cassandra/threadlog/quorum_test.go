@@ -14,6 +14,10 @@ type table struct {
 	fail func(method string) error // before anything is done
 	late func(method string) error // after it was done: an unknown outcome
 
+	wrote func(epoch uint32, messages []store.Message) // told of each Write
+
+	bits int // of a bucket
+
 	mu      sync.Mutex
 	rows    map[id.Thread][]Row // rising by (seq, epoch)
 	indexed map[bucketKey]uint64
@@ -32,6 +36,7 @@ type bucketKey struct {
 
 func newTable() *table {
 	return &table{
+		bits: BucketBits,
 		rows: map[id.Thread][]Row{}, indexed: map[bucketKey]uint64{}, ids: map[id.Message]Place{}, hints: map[id.Thread]Hint{},
 		firsts: map[id.Thread]First{}, nodes: map[Node]Member{}, calls: map[string]int{},
 	}
@@ -79,7 +84,7 @@ func (q *table) Rows(ctx context.Context, r Range, page []byte, into []Row) (row
 			n = int(page[0])<<8 | int(page[1])
 		}
 		taken := 0
-		for ; i < len(all) && all[i].Seq <= r.To && (all[i].Seq-1)>>BucketBits == r.Bucket; i++ {
+		for ; i < len(all) && all[i].Seq <= r.To && (all[i].Seq-1)>>q.bits == r.Bucket; i++ {
 			if taken == r.Limit {
 				next = []byte{byte((n + taken) >> 8), byte(n + taken)}
 				break
@@ -95,11 +100,14 @@ func (q *table) Rows(ctx context.Context, r Range, page []byte, into []Row) (row
 
 func (q *table) Write(ctx context.Context, t id.Thread, bucket uint64, epoch uint32, messages []store.Message) error {
 	return q.do(ctx, "Write", func() {
+		if q.wrote != nil {
+			q.wrote(epoch, messages)
+		}
 		rows := q.rows[t]
 		for i := range messages {
 			row := Row{Epoch: epoch, Message: messages[i]}
 			own(&row.Message)
-			if (row.Seq-1)>>BucketBits != bucket {
+			if (row.Seq-1)>>q.bits != bucket {
 				panic("a message outside of its bucket")
 			}
 			at, found := slices.BinarySearchFunc(rows, row, func(a, b Row) int { return compareRows(&a, &b) })
