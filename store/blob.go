@@ -27,7 +27,8 @@ type Object struct {
 // Blobs keeps files under keys: slash-separated parts of [a-z0-9._-], none empty, "." or "..", at most
 // MaxBlobKey bytes in all; any other is ErrKey. Nothing holds a whole file in memory, neither way. A file
 // is there whole or not at all, and never changes: a second Put of a key takes the first one's place for
-// those who open it later. What a failed Put leaves behind is never seen by Open.
+// those who open it later. Of a failed Put nothing is ever seen, save that after ErrBusy, where the answer of
+// a server was lost, the file may be there, whole. No key is to be a folder of another one.
 type Blobs interface {
 	// Put streams r to its end and stores it under key, in place of what was there, with its media type,
 	// which is at most 200 bytes of ASCII. size is the number of bytes that r gives, or -1 where that is not

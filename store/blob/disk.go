@@ -296,8 +296,7 @@ func (d *Disk) open(key string) (*os.File, store.Object, error) {
 		return nil, store.Object{}, store.ErrClosed
 	}
 	dir, name := place(key)
-	// A file of ours is neither a link nor a pipe, whose open would wait.
-	f, err := d.root.OpenFile(dir+"/"+name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	f, err := d.root.OpenFile(dir+"/"+name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe would wait
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, store.Object{}, store.ErrNotFound
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"mime"
 	"net/http"
 	"net/url"
@@ -94,37 +95,21 @@ func (s *S3) options(secure bool, region string) *minio.Options {
 	}
 }
 
-// connect finds the bucket's region, makes the bucket, and tries it.
+// connect finds the bucket, tries it, and makes it where that is allowed and it is missing.
 func (s *S3) connect(ctx context.Context) error {
-	region, err := s.server.GetBucketLocation(ctx, s.cfg.Bucket)
-	if err == nil {
-		var there bool
-		if there, err = s.server.BucketExists(ctx, s.cfg.Bucket); err == nil && !there {
-			err = errNoBucket
-		}
-	}
+	region, err := s.try(ctx)
 	if noBucket(err) && s.cfg.MakeBucket {
 		err = s.server.MakeBucket(ctx, s.cfg.Bucket, minio.MakeBucketOptions{Region: s.cfg.Region})
 		if minio.ToErrorResponse(err).Code == minio.BucketAlreadyOwnedByYou {
 			err = nil // another node was first
 		}
 		if err == nil {
-			region, err = s.server.GetBucketLocation(ctx, s.cfg.Bucket)
-		}
-		if err == nil {
 			s.log.Info("made the bucket of files", slog.String("bucket", s.cfg.Bucket))
+			region, err = s.try(ctx)
 		}
 	}
 	if err != nil {
-		return s.explain(ctx, "open the bucket", err)
-	}
-	const probe = "probe"
-	_, err = s.server.PutObject(ctx, s.cfg.Bucket, probe, nil, 0, "", emptySHA256, minio.PutObjectOptions{DisableContentSha256: true})
-	if err == nil {
-		err = s.server.RemoveObject(ctx, s.cfg.Bucket, probe, minio.RemoveObjectOptions{})
-	}
-	if err != nil {
-		return s.explain(ctx, "store and remove a file", err)
+		return s.explain(ctx, "open", err)
 	}
 	if s.cfg.PublicURL == "" {
 		return nil
@@ -138,6 +123,20 @@ func (s *S3) connect(ctx context.Context) error {
 		return fmt.Errorf("public URL of files: %w", err)
 	}
 	return nil
+}
+
+// try gives the bucket's region, and stores and removes an empty file: unlike a HEAD, its refusal says why.
+func (s *S3) try(ctx context.Context) (region string, err error) {
+	const probe = "probe"
+	region, err = s.server.GetBucketLocation(ctx, s.cfg.Bucket)
+	if err == nil {
+		opts := minio.PutObjectOptions{DisableContentSha256: true}
+		_, err = s.server.PutObject(ctx, s.cfg.Bucket, probe, nil, 0, "", emptySHA256, opts)
+	}
+	if err == nil {
+		err = s.server.RemoveObject(ctx, s.cfg.Bucket, probe, minio.RemoveObjectOptions{})
+	}
+	return region, err
 }
 
 // Close ends what is under way, and what comes later fails with store.ErrClosed.
@@ -172,46 +171,51 @@ func (s *S3) Open(ctx context.Context, key string, offset, length int64) (r io.R
 		return nil, o, err
 	}
 	if length == 0 { // there is no such range in HTTP
-		o, err = s.stat(ctx, key)
-		return io.NopCloser(strings.NewReader("")), o, err
+		return s.nothing(ctx, key)
 	}
-	ctx, done, err := s.begin(ctx)
+	limited, done, err := s.begin(ctx)
 	if err != nil {
 		return nil, o, err
 	}
-	var opts minio.GetObjectOptions
-	switch {
-	case length > 0:
-		err = opts.SetRange(offset, offset+length-1)
-	case offset > 0:
-		err = opts.SetRange(offset, 0)
-	}
+	body, info, header, err := s.server.GetObject(limited, s.cfg.Bucket, key, ranged(offset, length))
 	if err != nil {
-		done()
-		return nil, o, fmt.Errorf("blob: no range: %w", err)
-	}
-	body, info, header, err := s.server.GetObject(ctx, s.cfg.Bucket, key, opts)
-	if minio.ToErrorResponse(err).Code == minio.InvalidRange { // it begins at the end, or after it
-		done()
-		o, err = s.stat(ctx, key)
-		return io.NopCloser(strings.NewReader("")), o, err
-	}
-	if err != nil {
-		err = s.explain(ctx, "open a file", err)
+		if minio.ToErrorResponse(err).Code == minio.InvalidRange { // it begins at the end, or after it
+			done()
+			return s.nothing(ctx, key)
+		}
+		err = s.explain(limited, "open a file", err)
 		done()
 		return nil, o, err
 	}
 	o = object(info)
-	if total := header.Get("Content-Range"); total != "" { // bytes 0-9/100
-		if _, after, ok := strings.Cut(total, "/"); ok {
-			o.Size, err = strconv.ParseInt(after, 10, 64)
-		}
-		if err != nil {
+	if of := header.Get("Content-Range"); of != "" { // bytes 0-9/100
+		_, total, _ := strings.Cut(of, "/")
+		if o.Size, err = strconv.ParseInt(total, 10, 64); err != nil {
 			done()
-			return nil, o, fmt.Errorf("s3 at %s: a range of unknown size: %w", s.cfg.Endpoint, body.Close())
+			_ = body.Close() // nothing of it is wanted
+			return nil, o, fmt.Errorf("s3 at %s: a range of unknown size", s.cfg.Endpoint)
 		}
 	}
-	return &download{s, ctx, done, body}, o, nil
+	return &download{s, limited, done, body}, o, nil
+}
+
+// nothing opens no bytes of a file.
+func (s *S3) nothing(ctx context.Context, key string) (io.ReadCloser, store.Object, error) {
+	o, err := s.stat(ctx, key)
+	if err != nil {
+		return nil, o, err
+	}
+	return http.NoBody, o, nil
+}
+
+func ranged(offset, length int64) (o minio.GetObjectOptions) {
+	switch {
+	case length > 0:
+		o.Set("Range", fmt.Sprintf("bytes=%d-%d", offset, offset+min(length, math.MaxInt64-offset)-1))
+	case offset > 0:
+		o.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+	}
+	return o
 }
 
 // download is a body that says what ended it.

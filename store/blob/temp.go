@@ -73,7 +73,7 @@ func (t tempDir) sweep(root *os.Root) (files int) {
 		if !isLock || dir == t.name {
 			continue
 		}
-		lock, err := root.OpenFile(dir+lockSuffix, os.O_WRONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+		lock, err := root.OpenFile(dir+lockSuffix, os.O_WRONLY|syscall.O_NONBLOCK, 0)
 		if err != nil {
 			continue
 		}
