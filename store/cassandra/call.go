@@ -99,9 +99,9 @@ func (c *call) casRow(stmt string, args ...any) (applied bool, row map[string]an
 
 // casBatch does one conditional batch on one partition, once.
 func (c *call) casBatch(fill func(*gocql.Batch)) (applied bool, err error) {
-	b := c.s.session.Session.NewBatch(gocql.LoggedBatch).WithContext(c).RetryPolicy(nil)
+	b := c.s.session.NewBatch(gocql.LoggedBatch).WithContext(c).RetryPolicy(nil)
 	fill(b)
-	applied, iter, err := c.s.session.Session.MapExecuteBatchCAS(b, map[string]any{})
+	applied, iter, err := c.s.session.MapExecuteBatchCAS(b, map[string]any{})
 	if iter != nil {
 		if e := iter.Close(); err == nil {
 			err = e
@@ -112,12 +112,12 @@ func (c *call) casBatch(fill func(*gocql.Batch)) (applied bool, err error) {
 
 // batch does an unlogged batch of statements that may be done twice.
 func (c *call) batch(fill func(*gocql.Batch)) error {
-	b := c.s.session.Session.NewBatch(gocql.UnloggedBatch).WithContext(c).RetryPolicy(c.s.again)
+	b := c.s.session.NewBatch(gocql.UnloggedBatch).WithContext(c).RetryPolicy(c.s.again)
 	fill(b)
 	for i := range b.Entries {
 		b.Entries[i].Idempotent = true
 	}
-	return c.s.session.Session.ExecuteBatch(b)
+	return c.s.session.ExecuteBatch(b)
 }
 
 // until repeats try, with growing pauses of random length, until it is done, fails, or the call's budget is

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/gocql/gocql"
+
 	"github.com/tolkflip/tolkflip/store"
 	"github.com/tolkflip/tolkflip/store/cassandra/threadlog"
 )
@@ -62,6 +64,7 @@ type Config struct {
 	Now func() time.Time
 
 	observe func(statement string, err error) // of tests: told of every statement that was tried, batches as one
+	dialer  gocql.Dialer                      // of tests: makes the connections
 	logName string                            // of tests: several logs in one keyspace, each with owners and threads of its own
 }
 

@@ -125,11 +125,11 @@ func explain(err error) string {
 	var read *gocql.RequestErrReadTimeout
 	switch {
 	case errors.As(err, &unavailable):
-		return fmt.Sprintf("%d of %d needed replicas live (%s)", unavailable.Alive, unavailable.Required, unavailable.Consistency)
+		return fmt.Sprintf("%d of %d needed replicas live (%s)", unavailable.Alive, unavailable.Required, level(unavailable.Consistency))
 	case errors.As(err, &write):
-		return fmt.Sprintf("%d of %d needed replicas answered a write in time (%s)", write.Received, write.BlockFor, write.Consistency)
+		return fmt.Sprintf("%d of %d needed replicas answered a write in time (%s)", write.Received, write.BlockFor, level(write.Consistency))
 	case errors.As(err, &read):
-		return fmt.Sprintf("%d of %d needed replicas answered a read in time (%s)", read.Received, read.BlockFor, read.Consistency)
+		return fmt.Sprintf("%d of %d needed replicas answered a read in time (%s)", read.Received, read.BlockFor, level(read.Consistency))
 	case errors.Is(err, gocql.ErrTimeoutNoResponse), errors.Is(err, context.DeadlineExceeded):
 		return "no answer in time"
 	case errors.Is(err, gocql.ErrNoConnections):
@@ -138,6 +138,18 @@ func explain(err error) string {
 		return "the connection broke"
 	}
 	return err.Error()
+}
+
+// level names a consistency. The driver has no names for those of conditions.
+func level(c gocql.Consistency) string {
+	switch gocql.SerialConsistency(c) {
+	case gocql.Serial:
+		return "SERIAL"
+	case gocql.LocalSerial:
+		return "LOCAL_SERIAL"
+	default:
+		return c.String()
+	}
 }
 
 // mapped makes the store's error of a driver's. ctx is the caller's, without what this package limits.

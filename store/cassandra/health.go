@@ -34,20 +34,16 @@ func (h *health) err() error {
 }
 
 // observe is told of every statement.
-func (h *health) observe(c cause, _ error) {
-	switch c {
-	case causeTimeout, causeUnavailable, causeConnection, causeOverload, causeFailure:
-	default:
-		return
-	case causeNone:
-		h.mu.Lock()
-		h.missed = 0
-		h.mu.Unlock()
-		return
-	}
+func (h *health) observe(c cause) {
 	h.mu.Lock()
-	h.missed++
-	ask := h.missed == hintAfter
+	switch c {
+	case causeNone:
+		h.missed = 0
+	case causeTimeout, causeUnavailable, causeConnection, causeOverload, causeFailure:
+		h.missed++
+	default: // says nothing of the cluster
+	}
+	ask := c != causeNone && h.missed == hintAfter
 	h.mu.Unlock()
 	if ask {
 		select {

@@ -24,7 +24,8 @@ type hosts struct {
 }
 
 type suspicion struct {
-	until time.Time
+	since time.Time     // when it was last found silent
+	until time.Time     // when a statement may try it
 	pause time.Duration // doubles while the host stays silent
 }
 
@@ -107,11 +108,11 @@ func (p *hosts) mark(h *gocql.HostInfo, err error) {
 	s := p.suspects[h.HostID()]
 	switch now := p.now(); {
 	case s == nil:
-		p.suspects[h.HostID()] = &suspicion{until: now.Add(firstPause), pause: firstPause}
+		p.suspects[h.HostID()] = &suspicion{since: now, until: now.Add(firstPause), pause: firstPause}
 		p.any.Store(true)
-	case now.After(s.until.Add(-s.pause / 2)): // not one of many that were on their way together
+	case now.Sub(s.since) >= s.pause: // not one of many that were on their way together
 		s.pause = min(2*s.pause, longPause)
-		s.until = now.Add(s.pause)
+		s.since, s.until = now, now.Add(s.pause)
 	}
 }
 

@@ -81,7 +81,7 @@ func (w watcher) observe(statement string, took time.Duration, err error) {
 	c := causeOf(err)
 	w.s.metrics.seconds.Observe(took.Seconds())
 	w.s.metrics.failures[c].Inc()
-	w.s.health.observe(c, err)
+	w.s.health.observe(c)
 	if f := w.s.cfg.observe; f != nil {
 		f(statement, err)
 	}

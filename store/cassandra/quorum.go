@@ -51,7 +51,7 @@ func (q quorum) query(ctx context.Context, stmt string, args ...any) *gocql.Quer
 
 // unlogged is one unlogged batch, tried once.
 func (q quorum) unlogged(ctx context.Context) *gocql.Batch {
-	return q.s.session.Session.NewBatch(gocql.UnloggedBatch).WithContext(ctx).RetryPolicy(nil)
+	return q.s.session.NewBatch(gocql.UnloggedBatch).WithContext(ctx).RetryPolicy(nil)
 }
 
 // wrote maps the error of a write.
@@ -146,7 +146,7 @@ func (q quorum) Write(ctx context.Context, t id.Thread, bucket uint64, epoch uin
 			unsetID(m.Receiver.ID), m.Sent, int8(m.Type), unset(m.ClientID), unset(m.Language), unset(m.Content), unset(m.Encrypted),
 			urls, unsetID(m.ReplyTo.ID), stamp(epoch, m.Seq))
 	}
-	return wrote(q.s.session.Session.ExecuteBatch(b))
+	return wrote(q.s.session.ExecuteBatch(b))
 }
 
 func (q quorum) SetIndexed(ctx context.Context, t id.Thread, bucket uint64, epoch uint32, seq uint64) error {
@@ -191,7 +191,7 @@ func (q quorum) Index(ctx context.Context, places []threadlog.Place) error {
 		p := &places[i]
 		b.Query(insertID, gocql.UUID(p.Message.ID), gocql.UUID(p.Thread.ID), int64(p.Seq), p.Sent, p.Hash[:])
 	}
-	return wrote(q.s.session.Session.ExecuteBatch(b))
+	return wrote(q.s.session.ExecuteBatch(b))
 }
 
 func (q quorum) Hint(ctx context.Context, t id.Thread) (threadlog.Hint, error) {
@@ -225,7 +225,7 @@ func (q quorum) First(ctx context.Context, f threadlog.First) error {
 		}
 		b.Query(firstOfUser, gocql.UUID(u.ID), t, gocql.UUID(peer.ID), f.Created)
 	}
-	if err := q.s.session.Session.ExecuteBatch(b); err != nil {
+	if err := q.s.session.ExecuteBatch(b); err != nil {
 		return wrote(err)
 	}
 	// A cached list that has not heard of the thread would not show it until the next message.
@@ -308,7 +308,7 @@ func (q quorum) Slots(ctx context.Context, serial bool, into *threadlog.Slots) e
 }
 
 func (q quorum) Take(ctx context.Context, have int64, owner threadlog.Node, slots []int) (bool, error) {
-	b := q.s.session.Session.NewBatch(gocql.LoggedBatch).WithContext(ctx).RetryPolicy(nil).DefaultTimestamp(false)
+	b := q.s.session.NewBatch(gocql.LoggedBatch).WithContext(ctx).RetryPolicy(nil).DefaultTimestamp(false)
 	var was any // null where nobody ever took a slot
 	if have > 0 {
 		was = have
@@ -317,7 +317,7 @@ func (q quorum) Take(ctx context.Context, have int64, owner threadlog.Node, slot
 	for _, slot := range slots {
 		b.Query(takeSlot, gocql.UUID(owner), int32(have+1), q.s.cfg.logName, int32(slot))
 	}
-	applied, it, err := q.s.session.Session.MapExecuteBatchCAS(b, map[string]any{})
+	applied, it, err := q.s.session.MapExecuteBatchCAS(b, map[string]any{})
 	if it != nil {
 		if e := it.Close(); err == nil {
 			err = e

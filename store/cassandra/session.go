@@ -44,21 +44,44 @@ func (c *Config) cluster(log *slog.Logger) (*gocql.ClusterConfig, error) {
 	if c.User != "" {
 		g.Authenticator = gocql.PasswordAuthenticator{Username: c.User, Password: c.Password}
 	}
+	d := dialer{timeout: c.ConnectTimeout, inner: c.dialer}
+	if d.inner == nil {
+		d.inner = &net.Dialer{Timeout: c.ConnectTimeout}
+	}
 	if c.TLS {
-		t := &tls.Config{MinVersion: tls.VersionTLS12}
+		d.tls = &tls.Config{MinVersion: tls.VersionTLS12}
 		if c.CA != "" {
 			pem, err := os.ReadFile(c.CA)
 			if err != nil {
 				return nil, fmt.Errorf("cassandra: read the CA certificates: %w", err)
 			}
-			t.RootCAs = x509.NewCertPool()
-			if !t.RootCAs.AppendCertsFromPEM(pem) {
+			d.tls.RootCAs = x509.NewCertPool()
+			if !d.tls.RootCAs.AppendCertsFromPEM(pem) {
 				return nil, fmt.Errorf("cassandra: %s has no certificate in PEM form", c.CA)
 			}
 		}
-		g.SslOpts = &gocql.SslOptions{Config: t, EnableHostVerification: true}
 	}
+	g.HostDialer = d
 	return g, nil
+}
+
+// dialer makes connections, the handshake of TLS included, within a time: the driver's own waits for a
+// handshake without end.
+type dialer struct {
+	timeout time.Duration
+	tls     *tls.Config // nil: none
+	inner   gocql.Dialer
+}
+
+// DialHost is for the driver.
+func (d dialer) DialHost(ctx context.Context, h *gocql.HostInfo) (*gocql.DialedHost, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	conn, err := d.inner.DialContext(ctx, "tcp", h.ConnectAddressAndPort())
+	if err != nil {
+		return nil, err
+	}
+	return gocql.WrapTLS(ctx, conn, h.HostnameAndPort(), d.tls)
 }
 
 // session connects. What fails is told host by host.
@@ -129,7 +152,7 @@ func (d *dials) explain(c *Config, err error) error {
 
 // withoutPrefix is the text of an error without the driver's name and its advice to its own users.
 func withoutPrefix(err error) string {
-	s := err.Error()
+	s := explain(err)
 	for _, p := range []string{"gocql: ", "unable to create session: ", "unable to discover protocol version: "} {
 		s = strings.TrimPrefix(s, p)
 	}
@@ -162,8 +185,14 @@ func advice(c *Config, err error) string {
 	case strings.Contains(text, "refused"):
 		return "does Cassandra run there, and does it listen on this address (rpc_address, native_transport_port)?"
 	case causeOf(err) == causeTimeout, strings.Contains(text, "timeout"), strings.Contains(text, "timed out"):
-		return "no answer: is the host up, is it Cassandra's native port, is a firewall between?"
-	case !c.TLS && (strings.Contains(text, "EOF") || strings.Contains(text, "reset")):
+		if c.TLS {
+			return "is the host up, is it Cassandra's native port, and does it speak TLS there?"
+		}
+		return "is the host up, is it Cassandra's native port, is a firewall between?"
+	case strings.Contains(text, "EOF"), strings.Contains(text, "reset"):
+		if c.TLS {
+			return "the server hung up: does it speak TLS on this port?"
+		}
 		return "the server hung up: does it want TLS?"
 	case strings.Contains(text, "Keyspace"):
 		return "check the keyspace in the address"

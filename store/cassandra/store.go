@@ -65,7 +65,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 		return nil, err
 	}
 	if err := s.openLog(ctx, reg); err != nil {
-		s.session.Session.Close()
+		s.session.Close()
 		return nil, err
 	}
 	for _, f := range []func(){s.cursors.run, s.health.run} {
@@ -191,7 +191,7 @@ func (s *Store) Close() error {
 	close(s.stop)
 	s.workers.Wait()
 	err = errors.Join(err, s.cursors.flush())
-	s.session.Session.Close()
+	s.session.Close()
 	return err
 }
 
