@@ -72,7 +72,7 @@ func configOf(t testing.TB, url string) Config {
 	c.Prefix = "tolkflip-test:" + id.NewGroup().String() + ":"
 	c.Node = node()
 	c.Secret = []byte("a secret of tests")
-	c.Timeout, c.DialTimeout, c.DeadAfter = 30*time.Second, 30*time.Second, time.Minute
+	c.Timeout, c.DialTimeout, c.DeadAfter = time.Hour, time.Hour, time.Hour
 	c.LeaseLife, c.LeaseBeat = leaseSlow*c.LeaseLife, leaseSlow*c.LeaseBeat
 	c.EchoEvery, c.ReloadDeaf = 100*time.Millisecond, 100*time.Millisecond
 	return c
