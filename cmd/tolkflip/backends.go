@@ -119,13 +119,38 @@ func noPassword(u, variables string) error {
 	return nil
 }
 
-// checkSecrets says which secrets are missing for what cfg names.
+// checkSecrets says which secrets are missing for what c names. complete has checked the addresses.
 func (c *Config) checkSecrets(from *settings) error {
-	if scheme, _ := split(c.Blob); scheme == "s3" && (from.secrets["blob-key"] == "" || from.secrets["blob-secret"] == "") {
-		return usageError{errors.New("--blob s3:// needs its access key and secret: TOLKFLIP_BLOB_KEY and TOLKFLIP_BLOB_SECRET, or blob-key and blob-secret in the config file")}
+	missing := func(flag, why string, names ...string) error {
+		for _, name := range names {
+			if from.secrets[name] == "" {
+				return usageError{fmt.Errorf("%s: %s: %s, or %s in the config file", flag, why, envName(name), name)}
+			}
+		}
+		return nil
 	}
-	if scheme, _ := split(c.Store); scheme == cassandra.Scheme && c.JWTSecretFile == "" && from.secrets["jwt-secret"] == "" {
-		return usageError{errors.New("--store cassandra:// needs a token secret that does not live in one node's data directory, or tokens of one node would be refused by the next: TOLKFLIP_JWT_SECRET, or --jwt-secret-file FILE (after tolkflip migrate, the old data directory's jwt-secret)")}
+	if scheme, _ := split(c.Blob); scheme == "s3" {
+		if err := missing("--blob", "an access key and its secret are needed", "blob-key", "blob-secret"); err != nil {
+			return err
+		}
+	}
+	if scheme, _ := split(c.Cache); scheme != "memory" {
+		if r, err := redis.ParseURL(c.Cache); err == nil && r.User != "" {
+			if err := missing("--cache", "the user needs a password", "cache-password"); err != nil {
+				return err
+			}
+		}
+	}
+	if scheme, _ := split(c.Store); scheme != cassandra.Scheme {
+		return nil
+	}
+	if k, err := cassandra.ParseURL(c.Store); err == nil && k.User != "" {
+		if err := missing("--store", "the user needs a password", "store-password"); err != nil {
+			return err
+		}
+	}
+	if c.JWTSecretFile == "" && from.secrets["jwt-secret"] == "" {
+		return usageError{errors.New("--store: the nodes of a keyspace share the secret that signs tokens, and it must not live in the data directory of one of them: TOLKFLIP_JWT_SECRET, or --jwt-secret-file FILE (after a move with tolkflip migrate the old data directory's jwt-secret)")}
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
@@ -220,6 +221,33 @@ func (s *socket) until(kind string) (frame, []frame, error) {
 			return f, before, err
 		}
 		before = append(before, f)
+	}
+}
+
+// deliver sends a message until it is acked: a server that is busy, as its stores may be, is asked again
+// with the same id.
+func (s *socket) deliver(action map[string]any) (frame, error) {
+	for {
+		if err := s.send(action); err != nil {
+			return frame{}, err
+		}
+		f, err := s.answered()
+		if err != nil || f.Type == "message_sent" {
+			return f, err
+		}
+		if !f.Retryable {
+			return f, fmt.Errorf("refused: %s %s", f.Code, f.Message)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+// answered receives up to the answer to a send.
+func (s *socket) answered() (frame, error) {
+	for {
+		if f, err := s.receive(); err != nil || f.Type == "message_sent" || f.Type == "message_error" {
+			return f, err
+		}
 	}
 }
 

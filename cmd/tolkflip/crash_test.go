@@ -133,8 +133,10 @@ func (s *sender) write(ctx context.Context, t *testing.T, base string, acked fun
 		mu.Lock()
 		s.note(t, f)
 		mu.Unlock()
-		if f.Type == "message_sent" {
+		if f.Type == "message_sent" || f.Type == "message_error" {
 			<-slots
+		}
+		if f.Type == "message_sent" {
 			acked()
 		}
 	}
@@ -159,6 +161,9 @@ func (s *sender) note(t *testing.T, f frame) {
 		}
 		m.acked, m.id, m.seq, s.thread = true, f.MessageID, f.Seq, f.ThreadID
 	case "message_error":
+		if f.Retryable {
+			return // it is sent again in the next round
+		}
 		t.Errorf("message %s was refused: %s %s", f.ClientMessageID, f.Code, f.Message)
 	default:
 	}
@@ -177,10 +182,7 @@ func (s *sender) finish(t *testing.T, base string) (retried int) {
 			continue
 		}
 		retried++
-		if err := sock.send(s.action(i, m.content)); err != nil {
-			t.Fatal(err)
-		}
-		f, _, err := sock.until("message_sent")
+		f, err := sock.deliver(s.action(i, m.content))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -93,11 +93,7 @@ func fireWriter(ctx context.Context, t *testing.T, base string, who person, thre
 	}
 	defer sock.close()
 	for n := 0; ctx.Err() == nil; n++ {
-		if err := sock.send(map[string]any{"action": "send_message", "threadId": thread, "content": "fire", "clientMessageId": fmt.Sprint(n)}); err != nil {
-			t.Error(err)
-			return
-		}
-		f, _, err := sock.until("message_sent")
+		f, err := sock.deliver(map[string]any{"action": "send_message", "threadId": thread, "content": "fire", "clientMessageId": fmt.Sprint(n)})
 		if err != nil {
 			t.Error(err)
 			return
