@@ -324,7 +324,7 @@ const childDir = "TOLKFLIP_TEST_BLOB_CHILD" // set in the child of TestDiskKille
 // the next one everything, and nothing of those who live.
 func TestDiskKilled(t *testing.T) {
 	t.Parallel()
-	if dir := os.Getenv(childDir); dir != "" {
+	if dir := os.Getenv(childDir); dir != "" { //nolint:forbidigo // how a test speaks to its child
 		uploadForEver(t, dir)
 	}
 	dir := t.TempDir()

@@ -29,7 +29,7 @@ import (
 func server(t testing.TB) S3Config {
 	t.Helper()
 	const variable = "TOLKFLIP_TEST_S3"
-	at := os.Getenv(variable)
+	at := os.Getenv(variable) //nolint:forbidigo // names what the test runs on
 	if at == "" {
 		t.Skipf("%s=http://key:secret@host:port names no S3 server", variable)
 	}

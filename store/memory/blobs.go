@@ -57,7 +57,7 @@ func (b *Blobs) Put(ctx context.Context, key, mediaType string, r io.Reader, siz
 	var part [32 << 10]byte
 	for {
 		n, err := source.Read(part[:])
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // a bare one is the end, a wrapped one a failure
 			break
 		}
 		if err == nil {
