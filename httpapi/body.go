@@ -32,7 +32,7 @@ func (b *Body) Declared() int64 { return b.declared }
 // Err is what ended the reading before the body's end, if anything did. A store that read the body may
 // have wrapped it beyond recognition.
 func (b *Body) Err() error {
-	if b.err == io.EOF {
+	if errors.Is(b.err, io.EOF) {
 		return nil
 	}
 	return b.err

@@ -30,7 +30,7 @@ func streaming(got chan<- error) Service {
 			body := r.Stream()
 			n, err := io.Copy(io.Discard, body)
 			if !errors.Is(err, body.Err()) {
-				err = fmt.Errorf("Read said %v, Err says %w", err, body.Err())
+				err = fmt.Errorf("read said %w, Err says %w", err, body.Err())
 			}
 			got <- err
 			if err != nil {

@@ -43,7 +43,13 @@ type Server struct {
 func Start(t testing.TB, svc httpapi.Service) *Server {
 	t.Helper()
 	reg := prometheus.NewRegistry()
-	api, err := httpapi.New(httpapi.Default(), httpapi.Deps{Tokens: tokens{}, Limits: limits{}, Metrics: reg}, slog.New(slog.DiscardHandler), reg)
+	cfg := httpapi.Default() // but no test is decided by how fast the machine is
+	for _, d := range []*time.Duration{
+		&cfg.CallTimeout, &cfg.HeaderTimeout, &cfg.BodyTimeout, &cfg.WriteTimeout, &cfg.IdleTimeout, &cfg.StreamSilence,
+	} {
+		*d = time.Hour
+	}
+	api, err := httpapi.New(cfg, httpapi.Deps{Tokens: tokens{}, Limits: limits{}, Metrics: reg}, slog.New(slog.DiscardHandler), reg)
 	if err != nil {
 		t.Fatal(err)
 	}

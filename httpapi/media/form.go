@@ -165,7 +165,7 @@ type formFile struct{ io.Reader }
 // Read gives a form that breaks off as the client's error.
 func (f formFile) Read(p []byte) (int, error) {
 	n, err := f.Reader.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // a reader's plain end
+	if err != nil && err != io.EOF {
 		err = &proto.Error{Code: proto.Invalid, Message: errForm.Message, Cause: err}
 	}
 	return n, err

@@ -111,8 +111,12 @@ func TestAllowed(t *testing.T) {
 		list, mime string
 		want       bool
 	}{
-		{"*/*", "application/x-executable", true}, {"image/*", "image/png", true}, {"image/*", "imagex/png", false},
-		{"image/png", "image/png", true}, {"image/png", "image/pngx", false}, {"text/plain,image/*", "image/gif", true},
+		{"*/*", "application/x-executable", true},
+		{"image/*", "image/png", true},
+		{"image/*", "imagex/png", false},
+		{"image/png", "image/png", true},
+		{"image/png", "image/pngx", false},
+		{"text/plain,image/*", "image/gif", true},
 	} {
 		if got := allowed(strings.Split(c.list, ","), c.mime); got != c.want {
 			t.Errorf("%s of %s: %t", c.mime, c.list, got)

@@ -93,7 +93,7 @@ func near(a, b color.Color) bool {
 func TestShrink(t *testing.T) {
 	t.Parallel()
 	corners := []color.Color{color.NRGBA{255, 0, 0, 255}, color.NRGBA{0, 255, 0, 255}, color.NRGBA{0, 0, 255, 255}, color.White}
-	for _, size := range [][2]int{{40, 40}, {201, 201}, {399, 300}, {400, 400}, {801, 799}, {1000, 3000}, {2500, 1700}} {
+	for _, size := range [][2]int{{40, 40}, {201, 201}, {399, 300}, {400, 400}, {801, 799}, {1000, 1500}} {
 		from := painted(size[0], size[1])
 		for name, img := range map[string]image.Image{"whole": from, "moved": moved{from}} {
 			to := shrink(img, 200)
