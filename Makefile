@@ -3,8 +3,9 @@ GOLANGCI = v2.15.0
 GOFUMPT  = v0.12.0
 TOOLS   := $(CURDIR)/bin
 GO      ?= go
+PACKAGES = ./... ./.ci/backends
 
-.PHONY: run test check build bench fuzz cover format vet lint race stack stack-down clean
+.PHONY: run test check build bench fuzz cover format vet lint race stack stack-down integration clean
 
 run: build ## serve everything on embedded stores, for trying out
 	$(TOOLS)/tolkflip serve --dev
@@ -21,19 +22,22 @@ format: $(TOOLS)/gofumpt-$(GOFUMPT)
 	@out=$$($(TOOLS)/gofumpt-$(GOFUMPT) -l .); if [ -n "$$out" ]; then echo "not formatted (gofumpt -w .):"; echo "$$out"; exit 1; fi
 
 vet:
-	$(GO) vet ./...
+	$(GO) vet $(PACKAGES)
 
 lint: $(TOOLS)/golangci-lint-$(GOLANGCI)
-	$(TOOLS)/golangci-lint-$(GOLANGCI) run ./...
+	$(TOOLS)/golangci-lint-$(GOLANGCI) run $(PACKAGES)
 
 race: ## layers, and everything else, under the race detector
-	$(GO) test -race -shuffle=on ./...
+	$(GO) test -race -shuffle=on $(PACKAGES)
 
 stack: ## real Cassandra, Redis (one, sentinel, cluster) and MinIO on free ports; prints how serve reaches them
 	@.ci/stack/up && .ci/stack/howto
 
-stack-down:
+stack-down: ## end it, with all that is in it
 	@.ci/stack/down
+
+integration: ## the tests of every backend on the stack (started when there is none), counted by backend
+	@.ci/integration
 
 bench: ## the micro-benchmarks; whole-server figures come from bin/tolkbench
 	$(GO) test -run '^$$' -bench . -benchmem ./...
