@@ -20,6 +20,8 @@ const (
 
 // tryScript compares and counts in one step: guesses at once are taken one after the other. The comparison
 // looks at every byte, and what it compares is a keyed hash, so the time it takes says nothing of a code.
+//
+//nolint:gochecknoglobals // never changes
 var tryScript = newScript(`
 local have = redis.call('GET', KEYS[1])
 if not have then return -1 end
@@ -96,6 +98,7 @@ func (v codes) Granted(ctx context.Context, phone, address string, take bool) (b
 // to, because the cache is away, is worse than a limit that is as many times as high as there are nodes.
 type limits struct{ c *client }
 
+//nolint:gochecknoglobals // never changes
 var takeScript = newScript(`
 local limit = tonumber(ARGV[1])
 local n = tonumber(redis.call('GET', KEYS[1]) or '0')

@@ -40,6 +40,8 @@ local held, pending = 'h' .. string.sub(reign, 1, 16), 'p' .. string.sub(reign, 
 )
 
 // The order of equal scores is that of the members' bytes; Lua's own comparison asks the locale.
+//
+//nolint:gochecknoglobals // they never change
 var (
 	newestScript = newScript(reignScript, `
 local k, at, thread, limit = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])

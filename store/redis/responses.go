@@ -20,6 +20,7 @@ const (
 	isValue   = 1
 )
 
+//nolint:gochecknoglobals // never changes
 var putScript = newScript(`
 local have = redis.call('GET', KEYS[1])
 if have then
