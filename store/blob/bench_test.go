@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tolkflip/tolkflip/store"
@@ -127,5 +128,46 @@ func compare(a, b io.Reader) (same bool, err error) {
 		default:
 			return false, err
 		}
+	}
+}
+
+// BenchmarkSmallFiles stores, opens and deletes files of 20 KiB, eight at a time.
+func BenchmarkSmallFiles(b *testing.B) {
+	b.Run("disk", func(b *testing.B) { small(b, openDisk(b, b.TempDir(), nil)) })
+	b.Run("server", func(b *testing.B) { small(b, openS3(b, nil, nil)) })
+}
+
+func small(b *testing.B, blobs store.Blobs) {
+	const size = 20 << 10
+	var next atomic.Int64
+	key := func() string { return fmt.Sprint("k", next.Add(1)) }
+	for name, f := range map[string]func(key string) error{
+		"put": func(key string) error {
+			_, err := blobs.Put(b.Context(), key, "image/jpeg", &pattern{left: size}, size)
+			return err
+		},
+		"open": func(string) error {
+			r, _, err := blobs.Open(b.Context(), "k", 0, -1)
+			if err == nil {
+				_, err = io.Copy(io.Discard, r)
+				_ = r.Close() // only read
+			}
+			return err
+		},
+	} {
+		if _, err := blobs.Put(b.Context(), "k", "image/jpeg", &pattern{left: size}, size); err != nil {
+			b.Fatal(err)
+		}
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetParallelism(4)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if err := f(key()); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		})
 	}
 }
