@@ -67,8 +67,18 @@ type undecided struct{ error }
 // Unwrap gives the driver's error.
 func (u undecided) Unwrap() error { return u.error }
 
-// outcome makes an error of a condition undecided, unless it surely was not applied.
-func outcome(applied bool, err error) (bool, error) {
+// decide does a condition and makes its error undecided, unless it surely was not applied.
+func (c *call) decide(do func() (applied bool, err error)) (applied bool, err error) {
+	var before, after error
+	if c.s.cfg.decided != nil {
+		before, after = c.s.cfg.decided()
+	}
+	if err = before; err == nil {
+		applied, err = do()
+	}
+	if after != nil {
+		err = after
+	}
 	if err != nil && !neverSent(err) {
 		return false, undecided{err}
 	}
@@ -83,17 +93,21 @@ func (c *call) cas(stmt string, args ...any) (applied bool, err error) {
 
 // casRow is cas, and gives what stood in the way of a condition that did not hold.
 func (c *call) casRow(stmt string, args ...any) (applied bool, row map[string]any, err error) {
-	q := c.s.session.Session.Query(stmt, args...).WithContext(c).RetryPolicy(nil).NoSkipMetadata()
-	defer q.Release()
-	it := q.Iter()
 	row = map[string]any{}
-	it.MapScan(row)
-	err = it.Close()
-	applied, ok := row["[applied]"].(bool)
-	if err == nil && !ok {
-		err = errors.New("a condition was answered without an outcome")
-	}
-	applied, err = outcome(applied, err)
+	applied, err = c.decide(func() (bool, error) {
+		q := c.s.session.Session.Query(stmt, args...).WithContext(c).RetryPolicy(nil).NoSkipMetadata()
+		defer q.Release()
+		it := q.Iter()
+		it.MapScan(row)
+		if err := it.Close(); err != nil {
+			return false, err
+		}
+		applied, ok := row["[applied]"].(bool)
+		if !ok {
+			return false, errors.New("a condition was answered without an outcome")
+		}
+		return applied, nil
+	})
 	return applied, row, err
 }
 
@@ -101,13 +115,15 @@ func (c *call) casRow(stmt string, args ...any) (applied bool, row map[string]an
 func (c *call) casBatch(fill func(*gocql.Batch)) (applied bool, err error) {
 	b := c.s.session.NewBatch(gocql.LoggedBatch).WithContext(c).RetryPolicy(nil)
 	fill(b)
-	applied, iter, err := c.s.session.MapExecuteBatchCAS(b, map[string]any{})
-	if iter != nil {
-		if e := iter.Close(); err == nil {
-			err = e
+	return c.decide(func() (bool, error) {
+		applied, iter, err := c.s.session.MapExecuteBatchCAS(b, map[string]any{})
+		if iter != nil {
+			if e := iter.Close(); err == nil {
+				err = e
+			}
 		}
-	}
-	return outcome(applied, err)
+		return applied, err
+	})
 }
 
 // batch does an unlogged batch of statements that may be done twice.

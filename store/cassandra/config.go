@@ -64,6 +64,7 @@ type Config struct {
 	Now func() time.Time
 
 	observe func(statement string, err error) // of tests: told of every statement that was tried, batches as one
+	decided func() (before, after error)      // of tests: errors of a condition, instead of it and although it was applied
 	dialer  gocql.Dialer                      // of tests: makes the connections
 	logName string                            // of tests: several logs in one keyspace, each with owners and threads of its own
 }

@@ -1,7 +1,6 @@
 package cassandra
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
 	"log/slog"
@@ -72,7 +71,7 @@ func share(t testing.TB) *shared {
 	t.Helper()
 	s := &shared{servers(t), keyspace(t)}
 	cfg := s.config()
-	if err := Migrate(within(t), cfg, silent()); err != nil {
+	if err := Migrate(t.Context(), cfg, silent()); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -93,12 +92,10 @@ func (s *shared) config() Config {
 	return cfg
 }
 
-func within(t testing.TB) context.Context { return t.Context() }
-
 // open opens a store that lives until the test's end.
 func open(t testing.TB, cfg Config) *Store {
 	t.Helper()
-	s, err := Open(within(t), cfg, silent(), nil)
+	s, err := Open(t.Context(), cfg, silent(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,26 +109,39 @@ func open(t testing.TB, cfg Config) *Store {
 
 // statements counts what was sent to the servers.
 type statements struct {
-	mu  sync.Mutex
-	all []string
+	mu     sync.Mutex
+	all    []string
+	failed int
 }
 
-func (s *statements) observe(statement string, _ error) {
+func (s *statements) observe(statement string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.all = append(s.all, statement)
+	if err != nil {
+		s.failed++
+	}
+	if statement != insertNode { // a beat
+		s.all = append(s.all, statement)
+	}
 }
 
-// take gives the statements since the last take, without those of health and beats.
+// take gives the statements since the last take.
 func (s *statements) take() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var list []string
-	for _, st := range s.all {
-		if st != insertNode && st != selectVersion {
-			list = append(list, st)
-		}
-	}
+	list := s.all
 	s.all = nil
 	return list
+}
+
+// fails waits until so many statements failed since it was last called.
+func (s *statements) fails(n int) {
+	eventually(func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.failed >= n
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed = 0
 }

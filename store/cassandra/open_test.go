@@ -152,10 +152,8 @@ func TestOpenEnds(t *testing.T) {
 	}
 }
 
-// TestOpenRefuses is what a real server is needed for.
-func TestOpenRefuses(t *testing.T) {
-	t.Parallel()
-	s := share(t)
+// openRefuses is what a real server is needed for.
+func openRefuses(t *testing.T, s *shared) {
 	for _, c := range []struct {
 		name   string
 		change func(*Config)
@@ -189,10 +187,8 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// TestInUse has a second node come while the first lives, and after it went.
-func TestInUse(t *testing.T) {
-	t.Parallel()
-	s := share(t)
+// inUse has a second node come while the first lives, and after it went.
+func inUse(t *testing.T, s *shared) {
 	first := s.config()
 	first.Address = "first:/var/lib/first"
 	a, err := Open(t.Context(), first, silent(), nil)
