@@ -38,6 +38,15 @@ func parseStat(b []byte) (ticks uint64, err error) {
 	return u + s, errors.Join(err1, err2)
 }
 
+// Descriptors is how many files and sockets a process has open.
+func Descriptors(pid int) (int, error) {
+	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		return 0, fmt.Errorf("read descriptors of process %d: %w", pid, err)
+	}
+	return len(list), nil
+}
+
 // Self is the CPU time of this process.
 func Self() time.Duration {
 	var r syscall.Rusage

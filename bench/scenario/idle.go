@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tolkflip/tolkflip/bench/floor"
@@ -30,6 +31,10 @@ type IdleConfig struct {
 	Runs     int           `json:"runs"`      // each with a fresh server
 	Strange  bool          `json:"strangers"` // users who need not exist: no threads, no watches
 	Each     int           `json:"connections_a_process,omitempty"`
+
+	// After the ascent: so many connections that send, and so many HTTP connections that are kept open. 0 = none.
+	Sending   int `json:"sending,omitempty"`
+	KeepAlive int `json:"keep_alive,omitempty"`
 }
 
 // DefaultIdle is the first ascent to 15,000.
@@ -49,6 +54,8 @@ func (c IdleConfig) Validate() error {
 		return errors.New("--runs needs a fresh server for each: use --spawn, or one run")
 	case c.Threads < 0 || c.Threads%2 != 0 || c.Watches < 0 || c.Pings < 0 || c.Pings > 255:
 		return errors.New("--threads must be even; --watches and --pings must not be negative")
+	case c.Sending < 0 || c.Sending%2 != 0 || c.Sending/2 < c.Loops && c.Sending > 0 || c.KeepAlive < 0:
+		return errors.New("--sending must be even, --sending and --keep-alive must not be negative")
 	case c.Strange && c.Target == Ours && c.Spawn == "" && c.SecretFile == "":
 		return errors.New("--strangers needs --jwt-secret-file, to sign their tokens")
 	}
@@ -58,6 +65,7 @@ func (c IdleConfig) Validate() error {
 // IdleLevel is a number of connections and what the server needs for it.
 type IdleLevel struct {
 	Connections int           `json:"connections"`
+	What        string        `json:"what,omitempty"` // they do, if they are not idle sockets
 	Memory      probe.Memory  `json:"memory"`
 	Heap        target.Heap   `json:"heap"`
 	Routed      float64       `json:"routed"` // as the server counts
@@ -70,6 +78,7 @@ type IdleLevel struct {
 type IdleRun struct {
 	Base    IdleLevel   `json:"base"` // after the warm-up, without connections
 	Levels  []IdleLevel `json:"levels"`
+	Busier  []IdleLevel `json:"busier,omitempty"`       // after the ascent
 	Bytes   float64     `json:"rss_bytes_a_connection"` // last level less the first
 	Objects float64     `json:"heap_objects_a_connection"`
 }
@@ -180,7 +189,11 @@ func (c IdleConfig) ascend(ctx context.Context, s *Subject) (IdleRun, error) {
 	between := float64(high.Connections - low.Connections)
 	run.Bytes = float64(high.Memory.RSS-low.Memory.RSS) / between
 	run.Objects = (float64(high.Heap.Objects) - float64(low.Heap.Objects)) / between
-	return run, h.close()
+	if err := h.close(); err != nil {
+		return run, err
+	}
+	run.Busier, err = c.busier(ctx, s)
+	return run, err
 }
 
 func (c IdleConfig) warmUp(ctx context.Context, config HolderConfig) error {
@@ -279,9 +292,9 @@ func (r *IdleResult) Tables() []report.Table {
 	}
 	for i := range r.Runs {
 		run := &r.Runs[i]
-		for _, l := range append([]IdleLevel{run.Base}, run.Levels...) {
+		for _, l := range slices.Concat([]IdleLevel{run.Base}, run.Levels, run.Busier) {
 			t.Rows = append(t.Rows, []string{
-				fmt.Sprint(i + 1), report.Count(int64(l.Connections)), report.Number(float64(l.Memory.RSS) / (1 << 20)), report.Number(float64(l.Memory.Anonymous) / (1 << 20)),
+				fmt.Sprint(i + 1), strings.TrimSpace(report.Count(int64(l.Connections)) + " " + l.What), report.Number(float64(l.Memory.RSS) / (1 << 20)), report.Number(float64(l.Memory.Anonymous) / (1 << 20)),
 				known(l.Heap.Objects, report.Count(int64(l.Heap.Objects))), known(l.Heap.Objects, fmt.Sprint(l.Heap.Goroutines)),
 				known(l.Heap.Objects, report.Count(int64(l.Routed))),
 				report.Count(int64(l.Holding.Answered)), report.Count(l.Holding.Pongs), report.Count(l.Holding.Presence),

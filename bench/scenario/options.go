@@ -1,4 +1,4 @@
-// Package scenario holds what the load generator can do: idle, connect, chat, fanout, rest, abuse and floor. Each is a
+// Package scenario holds what the load generator can do: idle, rounds, connect, chat, fanout, rest, abuse and floor. Each is a
 // config, a run that returns a result with tables, and the loop's side of it.
 package scenario
 

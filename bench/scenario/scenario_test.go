@@ -153,6 +153,46 @@ func TestIdleInOneProcessAndInSeveral(t *testing.T) {
 	}
 }
 
+func TestIdleAndBusier(t *testing.T) {
+	t.Parallel()
+	c := scenario.DefaultIdle()
+	c.Options, c.Target, c.Levels, c.First, c.Pings, c.Runs, c.Settle = options(), "hub", []int{5, 10}, 5, 0, 1, 0
+	c.Sending = 6
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := scenario.RunIdle(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if more := r.Runs[0].Busier; len(more) != 1 || more[0].What != "sending" || more[0].Connections != 6 || more[0].Memory.RSS == 0 {
+		t.Errorf("%+v", more)
+	}
+	tables(t, r)
+}
+
+func TestRounds(t *testing.T) {
+	t.Parallel()
+	c := scenario.DefaultRounds()
+	c.Options, c.Target, c.Pairs, c.Rounds, c.First, c.Rate, c.Write, c.Settle = options(), "hub", 5, 3, 1, 500, 100*time.Millisecond, 0
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := scenario.RunRounds(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.First) != 1 || len(r.Rounds) != 3 {
+		t.Fatalf("%+v", r)
+	}
+	for _, one := range r.Rounds {
+		if one.Level.Sent == 0 || one.Level.Lost != 0 || one.State.Memory.RSS == 0 || one.Descriptors == 0 {
+			t.Errorf("%+v", one)
+		}
+	}
+	tables(t, r)
+}
+
 func TestFloor(t *testing.T) {
 	t.Parallel()
 	c := scenario.DefaultFloor()
@@ -185,6 +225,9 @@ func TestValidate(t *testing.T) {
 		"chat without pairs":          with(scenario.DefaultChat(), func(c *scenario.ChatConfig) { c.Options, c.Pairs = given, 0 }),
 		"idle with one level":         with(scenario.DefaultIdle(), func(c *scenario.IdleConfig) { c.Options, c.Levels = given, []int{5} }),
 		"idle, runs without spawn":    with(scenario.DefaultIdle(), func(c *scenario.IdleConfig) { c.Options = given }),
+		"idle with an odd sender":     with(scenario.DefaultIdle(), func(c *scenario.IdleConfig) { c.Options, c.Runs, c.Sending = given, 1, 3 }),
+		"one round":                   with(scenario.DefaultRounds(), func(c *scenario.RoundsConfig) { c.Options, c.Rounds = given, 1 }),
+		"rounds without a rate":       with(scenario.DefaultRounds(), func(c *scenario.RoundsConfig) { c.Options, c.Rate, c.Write = given, 0, 0 }),
 		"idle with odd threads":       with(scenario.DefaultIdle(), func(c *scenario.IdleConfig) { c.Options, c.Runs, c.Threads = given, 1, 3 }),
 		"strangers without a secret":  with(scenario.DefaultIdle(), func(c *scenario.IdleConfig) { c.Options, c.Runs, c.Strange = given, 1, true }),
 		"fan-out, window below batch": with(scenario.DefaultFanout(), func(c *scenario.FanoutConfig) { c.Options, c.Window = given, 15 }),
@@ -201,6 +244,7 @@ func TestValidate(t *testing.T) {
 	for name, c := range map[string]interface{ Validate() error }{
 		"chat":   with(scenario.DefaultChat(), func(c *scenario.ChatConfig) { c.Options = given }),
 		"idle":   with(scenario.DefaultIdle(), func(c *scenario.IdleConfig) { c.Options, c.Runs = given, 1 }),
+		"rounds": with(scenario.DefaultRounds(), func(c *scenario.RoundsConfig) { c.Options = given }),
 		"fanout": with(scenario.DefaultFanout(), func(c *scenario.FanoutConfig) { c.Options = given }),
 		"abuse":  with(scenario.DefaultAbuse(), func(c *scenario.AbuseConfig) { c.Options = given }),
 		"rest":   with(scenario.DefaultREST(), func(c *scenario.RESTConfig) { c.Options = given }),

@@ -10,6 +10,7 @@ import (
 
 type commands struct {
 	Idle    idleCommand    `cmd:"" help:"Connections that do nothing: what each costs in memory, after all were pinged and answered."`
+	Rounds  roundsCommand  `cmd:"" help:"People who connect, write and leave, again and again: what the server needs after each round, and whether it grows."`
 	Chat    chatCommand    `cmd:"" help:"Pairs of people who write to each other, open loop: send to ack, send to receive, lost, doubled, out of order."`
 	Connect connectCommand `cmd:"" help:"Connect, upgrade and authenticate at full speed, against other targets in turn."`
 	Fanout  fanoutCommand  `cmd:"" help:"One group with all members connected; saturated, or one broadcast at a time; against other targets in turn."`

@@ -64,6 +64,7 @@ func TestUsage(t *testing.T) {
 		{"chat", "--target", "hub", "--content", "3"},
 		{"idle", "--url", "http://127.0.0.1:1"},
 		{"fanout"},
+		{"rounds"},
 		{"rest"},
 		{"abuse"},
 		{"connect"},

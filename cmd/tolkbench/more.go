@@ -20,6 +20,8 @@ type idleCommand struct {
 	Runs      int           `default:"3" help:"Ascents, each of a fresh server; more than 1 needs --spawn."`
 	Strangers bool          `help:"Users who need not exist, with tokens that are signed here: no registering, no threads, no watches."`
 	Each      int           `help:"Connections of one generator process; as many as its file limit allows."`
+	Sending   int           `help:"After the ascent, so many connections that write to each other, for the number of goroutines; even."`
+	KeepAlive int           `name:"keep-alive" help:"And so many HTTP connections that are kept open."`
 }
 
 // Run is called by kong.
@@ -27,8 +29,30 @@ func (c *idleCommand) Run(p *program) error {
 	config := scenario.IdleConfig{
 		Options: c.options(p), Target: c.Target, Levels: c.Levels, First: c.First, Threads: c.Threads, Watches: c.Watches, Pings: c.Pings,
 		PingWait: c.PingWait, Settle: c.Settle, Runs: c.Runs, Strange: c.Strangers, Each: c.Each,
+		Sending: c.Sending, KeepAlive: c.KeepAlive,
 	}
 	return scenarioRun(p, "idle", c.JSON, config, func() (*scenario.IdleResult, error) { return scenario.RunIdle(p.ctx, config) })
+}
+
+type roundsCommand struct {
+	common
+	Target  string        `default:"tolkflip" enum:"tolkflip,hub" help:"tolkflip, or hub."`
+	Pairs   int           `default:"1000" help:"Pairs of people, all of whom come and go in every round."`
+	Content int           `default:"200" help:"Bytes of content."`
+	Rounds  int           `default:"10" help:"Rounds that are compared."`
+	First   int           `name:"warm-up" default:"2" help:"Rounds before, in which pools and caches fill."`
+	Rate    float64       `default:"2000" help:"Messages a second over all pairs."`
+	Write   time.Duration `default:"2s" help:"How long they write in each round."`
+	Settle  time.Duration `default:"2s" help:"Rest after all have left, before memory is read."`
+}
+
+// Run is called by kong.
+func (c *roundsCommand) Run(p *program) error {
+	config := scenario.RoundsConfig{
+		Options: c.options(p), Target: c.Target, Pairs: c.Pairs, Content: c.Content, Rounds: c.Rounds, First: c.First,
+		Rate: c.Rate, Write: c.Write, Settle: c.Settle,
+	}
+	return scenarioRun(p, "rounds", c.JSON, config, func() (*scenario.RoundsResult, error) { return scenario.RunRounds(p.ctx, config) })
 }
 
 type restCommand struct {
