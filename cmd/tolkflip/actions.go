@@ -95,9 +95,9 @@ func (s *server) backup(_ context.Context, dir string) (err error) {
 	if err := s.stores.checkpoint(filepath.Join(part, "store")); err != nil {
 		return fmt.Errorf("copy the store: %w", err)
 	}
-	if scheme, blob, _ := strings.Cut(s.cfg.Blob, ":"); scheme == "dir" {
-		if err := copyTree(blob, filepath.Join(part, "blob")); err != nil {
-			return fmt.Errorf("copy files: %w", err)
+	if files, ok := s.stores.blobs.(interface{ Checkpoint(dir string) error }); ok {
+		if err := files.Checkpoint(filepath.Join(part, "blob")); err != nil {
+			return err
 		}
 	}
 	if secret, err := os.ReadFile(s.data.in("jwt-secret")); err == nil {
@@ -109,12 +109,4 @@ func (s *server) backup(_ context.Context, dir string) (err error) {
 		return fmt.Errorf("backup: %w", err)
 	}
 	return syncDirectory(filepath.Dir(dir))
-}
-
-// copyTree copies a directory of files; one that is not there is an empty one.
-func copyTree(from, to string) error {
-	if _, err := os.Stat(from); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return os.CopyFS(to, os.DirFS(from))
 }

@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,6 +81,10 @@ func TestBackup(t *testing.T) {
 		return status, out
 	}
 	_, sent := write(s.URL, "before")
+	status, file, err := call(t.Context(), "POST", s.URL+"/api/media/upload", a.Token, map[string]any{"data": "cHJpdmF0ZQ=="})
+	if err != nil || status != 200 {
+		t.Fatalf("upload: %d %v %v", status, file, err)
+	}
 	dir := filepath.Join(t.TempDir(), "copy")
 	if code, out, errs := runProgram(t, []string{"backup", dir, "--data", s.Data}); code != exitOK || !strings.Contains(out, dir) {
 		t.Fatalf("backup: exit %d %q %q", code, out, errs)
@@ -97,6 +103,13 @@ func TestBackup(t *testing.T) {
 	}
 	if status, out := write(again.URL, "new"); status != 200 {
 		t.Errorf("write to the copy: %d %v", status, out)
+	}
+	request := must[*http.Request](t, "request")(http.NewRequestWithContext(t.Context(), "GET", again.URL+"/api/media/"+fmt.Sprint(file["mediaId"])+"/content", nil))
+	request.Header.Set("Authorization", "Bearer "+a.Token)
+	answer := must[*http.Response](t, "download")(http.DefaultClient.Do(request))
+	defer answer.Body.Close()
+	if content := must[[]byte](t, "download")(io.ReadAll(answer.Body)); answer.StatusCode != 200 || string(content) != "private" {
+		t.Errorf("a file of the copy: %d %q", answer.StatusCode, content)
 	}
 }
 
