@@ -18,10 +18,10 @@ type quorum struct{ s *Store }
 
 const (
 	selectIndexed = `SELECT DISTINCT thread_id, bucket, indexed FROM messages WHERE thread_id = ? AND bucket = ?`
-	selectRows    = `SELECT seq, epoch, message_id, sender, receiver, sent, type, client_id, language, content, encrypted, media, reply_to
+	selectRows    = `SELECT seq, epoch, start, message_id, sender, receiver, sent, type, client_id, language, content, encrypted, media, reply_to
 		FROM messages WHERE thread_id = ? AND bucket = ? AND seq >= ? AND seq <= ?`
-	insertRow = `INSERT INTO messages (thread_id, bucket, seq, epoch, message_id, sender, receiver, sent, type, client_id, language, content,
-		encrypted, media, reply_to) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?`
+	insertRow = `INSERT INTO messages (thread_id, bucket, seq, epoch, start, message_id, sender, receiver, sent, type, client_id, language, content,
+		encrypted, media, reply_to) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?`
 	updateIndexed = `UPDATE messages USING TIMESTAMP ? SET indexed = ? WHERE thread_id = ? AND bucket = ?`
 
 	selectID  = `SELECT message_id, thread_id, seq, sent, body_hash FROM message_ids WHERE message_id = ?`
@@ -94,19 +94,19 @@ func (q quorum) Rows(ctx context.Context, r threadlog.Range, page []byte, into [
 		PageSize(r.Limit).PageState(page)
 	defer query.Release()
 	it := query.Iter()
-	var seq, sent int64
+	var seq, start, sent int64
 	var epoch int32
 	var kind int8
 	var message, sender, receiver, reply gocql.UUID
 	for {
 		// The driver copies into slices that it is given: each row needs new ones.
 		m := store.Message{Thread: r.Thread}
-		if !it.Scan(&seq, &epoch, &message, &sender, &receiver, &sent, &kind, &m.ClientID, &m.Language, &m.Content, &m.Encrypted, &m.MediaURLs, &reply) {
+		if !it.Scan(&seq, &epoch, &start, &message, &sender, &receiver, &sent, &kind, &m.ClientID, &m.Language, &m.Content, &m.Encrypted, &m.MediaURLs, &reply) {
 			break
 		}
 		m.Seq, m.Sent, m.Type = uint64(seq), sent, proto.MessageType(kind)
 		m.ID.ID, m.Sender.ID, m.Receiver.ID, m.ReplyTo.ID = id.ID(message), id.ID(sender), id.ID(receiver), id.ID(reply)
-		into = append(into, threadlog.Row{Epoch: uint32(epoch), Message: m})
+		into = append(into, threadlog.Row{Term: threadlog.Term{Epoch: uint32(epoch), Start: uint64(start)}, Message: m})
 		message, sender, receiver, reply = gocql.UUID{}, gocql.UUID{}, gocql.UUID{}, gocql.UUID{}
 	}
 	next := it.PageState()
@@ -134,7 +134,7 @@ func unsetID(v id.ID) any {
 	return gocql.UUID(v)
 }
 
-func (q quorum) Write(ctx context.Context, t id.Thread, bucket uint64, epoch uint32, messages []store.Message) error {
+func (q quorum) Write(ctx context.Context, t id.Thread, bucket uint64, under threadlog.Term, messages []store.Message) error {
 	b := q.unlogged(ctx)
 	for i := range messages {
 		m := &messages[i]
@@ -142,15 +142,15 @@ func (q quorum) Write(ctx context.Context, t id.Thread, bucket uint64, epoch uin
 		if len(m.MediaURLs) > 0 {
 			urls = m.MediaURLs
 		}
-		b.Query(insertRow, gocql.UUID(t.ID), int64(bucket), int64(m.Seq), int32(epoch), gocql.UUID(m.ID.ID), gocql.UUID(m.Sender.ID),
+		b.Query(insertRow, gocql.UUID(t.ID), int64(bucket), int64(m.Seq), int32(under.Epoch), int64(under.Start), gocql.UUID(m.ID.ID), gocql.UUID(m.Sender.ID),
 			unsetID(m.Receiver.ID), m.Sent, int8(m.Type), unset(m.ClientID), unset(m.Language), unset(m.Content), unset(m.Encrypted),
-			urls, unsetID(m.ReplyTo.ID), stamp(epoch, m.Seq))
+			urls, unsetID(m.ReplyTo.ID), stamp(under.Epoch, m.Seq))
 	}
 	return wrote(q.s.session.ExecuteBatch(b))
 }
 
-func (q quorum) SetIndexed(ctx context.Context, t id.Thread, bucket uint64, epoch uint32, seq uint64) error {
-	query := q.query(ctx, updateIndexed, stamp(epoch, seq), int64(seq), gocql.UUID(t.ID), int64(bucket))
+func (q quorum) SetIndexed(ctx context.Context, t id.Thread, bucket uint64, seq uint64) error {
+	query := q.query(ctx, updateIndexed, int64(seq), int64(seq), gocql.UUID(t.ID), int64(bucket))
 	defer query.Release()
 	return wrote(query.Exec())
 }

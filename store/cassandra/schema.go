@@ -47,7 +47,7 @@ func tables() []string {
 			PRIMARY KEY ((thread_id, user_id)))`,
 		`media (media_id uuid, owner uuid, thread_id uuid, name text, type text, size bigint, width int, height int,
 			key text, thumbnail text, created bigint, PRIMARY KEY (media_id))`,
-		`messages (thread_id uuid, bucket bigint, seq bigint, epoch int, indexed bigint static, message_id uuid, sender uuid,
+		`messages (thread_id uuid, bucket bigint, seq bigint, epoch int, start bigint, indexed bigint static, message_id uuid, sender uuid,
 			receiver uuid, sent bigint, type tinyint, client_id blob, language blob, content blob, encrypted blob,
 			media frozen<list<blob>>, reply_to uuid, PRIMARY KEY ((thread_id, bucket), seq, epoch))`,
 		`message_ids (message_id uuid, thread_id uuid, seq bigint, sent bigint, body_hash blob, PRIMARY KEY (message_id))`,

@@ -18,11 +18,11 @@ var (
 // activation is what was read of a thread that is to become active.
 type activation struct {
 	ending
-	hint      Hint
-	rows      []store.Message // above indexed, all of them
-	left      int             // of rows: those below are to be written again yet
-	first     bool            // the rows that a direct thread begins with are to be written again
-	rewritten int
+	hint  Hint
+	rows  []store.Message // above indexed, all of them
+	again bool            // they are a former owner's
+	done  int             // of rows: written again
+	first bool            // the rows that a direct thread begins with are to be written again
 }
 
 // activate finds the end of a thread's log and makes it this owner's own.
@@ -35,7 +35,7 @@ func (l *Log) activate(th *thread) job {
 		return l.drop(th, store.ErrDeposed)
 	}
 	if l.unknown.Load() >= int64(l.cfg.UnknownThreads) {
-		return l.notActivated(th, store.ErrBusy)
+		return l.notActivated(th)
 	}
 	a, err := l.readTail(th)
 	if errors.Is(err, errHigher) {
@@ -46,7 +46,7 @@ func (l *Log) activate(th *thread) job {
 	}
 	if err != nil {
 		l.failed("read the end of a thread", err)
-		return l.notActivated(th, err)
+		return l.notActivated(th)
 	}
 	l.metrics.activated.Inc()
 	th.act = a
@@ -60,35 +60,34 @@ func (l *Log) readTail(th *thread) (*activation, error) {
 		return nil, fmt.Errorf("read the hint of the end: %w", err)
 	}
 	a := &activation{hint: hint}
-	a.faults = &l.faults
-	a.mine = th.epoch
+	a.faults, a.mine = &l.faults, th.epoch
 	for bucket := hint.Bucket; ; bucket++ {
 		base := l.shape.bucketBase(bucket)
 		indexed, err := l.q.Indexed(l.ctx, th.id, bucket)
 		if err != nil {
 			return nil, fmt.Errorf("read how far ids are written: %w", err)
 		}
-		if indexed <= base {
-			indexed = base // all ids of the bucket before are written: else this one would not be open
-		}
+		indexed = max(indexed, base) // where the bucket is open all before it is final
 		from := max(indexed, base+1)
 		if l.faults.aboveIndexed {
-			from, a.indexed = indexed+1, max(a.indexed, indexed)
+			from = indexed + 1
 		}
-		a.begin(from, indexed)
+		a.begin(indexed)
 		if err := l.readRange(th.id, bucket, from, a); err != nil {
 			return nil, err
 		}
-		if a.head < indexed || bucket > 0 && bucket == hint.Bucket && a.head == base {
-			return nil, fmt.Errorf("bucket %d ends at %d, its ids are written to %d: %w", bucket, a.head, indexed, errLost)
+		if err := a.end(indexed > base); err != nil {
+			return nil, fmt.Errorf("the end in bucket %d: %w", bucket, err)
+		}
+		if bucket > 0 && bucket == hint.Bucket && a.head <= base {
+			return nil, fmt.Errorf("bucket %d is empty, and not the first: %w", bucket, errLost)
 		}
 		if a.head < l.shape.bucketEnd(bucket) {
 			break
 		}
 	}
 	a.rows = a.above
-	a.left = len(a.rows)
-	a.again = a.again && !l.faults.noRewrite
+	a.again = a.epoch != th.epoch && !l.faults.noRewrite
 	a.first = a.indexed == 0 && a.head > 0 && !a.rows[0].Group() && !l.faults.noFirst
 	return a, nil
 }
@@ -110,11 +109,7 @@ func (l *Log) readRange(t id.Thread, bucket, from uint64, a *activation) error {
 			}
 		}
 		clear(rows)
-		if l.faults.splitPage {
-			a.end()
-		}
-		if page == nil || a.over {
-			a.end()
+		if page == nil {
 			return nil
 		}
 	}
@@ -122,12 +117,9 @@ func (l *Log) readRange(t id.Thread, bucket, from uint64, a *activation) error {
 
 // notActivated tells who waits that the thread could not be read. Nothing was written. Marks wait for the
 // next attempt.
-func (l *Log) notActivated(th *thread, err error) job {
+func (l *Log) notActivated(th *thread) job {
 	th.fails++
 	l.tell(th)
-	if errors.Is(err, errLost) {
-		l.metrics.lost.Inc()
-	}
 	th.mu.Lock()
 	th.stuck = false
 	waits := th.queue.len() > 0
@@ -145,25 +137,23 @@ func (l *Log) notActivated(th *thread, err error) job {
 	return job{}
 }
 
-// rewrite writes the rows above indexed that are of former owners again under this owner's epoch, from the
-// highest seq down, each batch in before the next: so wherever it stops, what a later owner reads is the
-// same log. The same batch is repeated until it is in.
+// rewrite writes the rows above indexed again under this owner's epoch, where they are a former one's. Until
+// all are in, none of them counts for whoever comes next. The same batch is repeated until it is in.
 func (l *Log) rewrite(th *thread) job {
 	a := th.act
-	for a.left > 0 && a.again {
+	for a.again && a.done < len(a.rows) {
 		if over := l.over(th); over != nil {
 			return l.drop(th, over)
 		}
-		from, to := l.rewriteBatch(a)
-		batch := a.rows[from:to]
-		if err := l.q.Write(l.ctx, th.id, l.shape.bucketOf(batch[0].Seq), th.epoch, batch); err != nil {
+		n := l.rewriteBatch(a.rows[a.done:])
+		batch := a.rows[a.done : a.done+n]
+		if err := l.q.Write(l.ctx, th.id, l.shape.bucketOf(batch[0].Seq), Term{th.epoch, a.head}, batch); err != nil {
 			l.failed("write the end of a thread again", err)
 			l.unsure(th)
 			return l.again(th, (*Log).rewrite)
 		}
 		th.fails = 0
-		a.rewritten += to - from
-		a.left -= to - from
+		a.done += n
 	}
 	l.sure(th)
 	if a.first {
@@ -180,22 +170,16 @@ func (l *Log) rewrite(th *thread) job {
 	return l.toFence(th)
 }
 
-// rewriteBatch gives the next part of the rows to be written again.
-func (l *Log) rewriteBatch(a *activation) (from, to int) {
-	if l.faults.rewriteUp {
-		from = len(a.rows) - a.left
-		return from, min(len(a.rows), from+l.shape.rewrite)
-	}
-	to = a.left
-	from = to - 1
-	size := costs(&a.rows[from])
-	for from > 0 && to-from < l.shape.rewrite && l.shape.bucketOf(a.rows[from-1].Seq) == l.shape.bucketOf(a.rows[from].Seq) {
-		if size += costs(&a.rows[from-1]); size > l.shape.turnBytes {
+// rewriteBatch is how many of rows go into one batch. All are of one bucket.
+func (l *Log) rewriteBatch(rows []store.Message) int {
+	n, size := 0, 0
+	for n < min(len(rows), l.shape.rewrite) {
+		if size += costs(&rows[n]); n > 0 && size > l.shape.turnBytes {
 			break
 		}
-		from--
+		n++
 	}
-	return from, to
+	return n
 }
 
 // activated makes a thread active whose end is certain.
@@ -216,9 +200,10 @@ func (l *Log) activated(th *thread) job {
 	if f := l.faults.activated; f != nil {
 		f(th.id, a.rows)
 	}
-	l.metrics.rewritten.Add(float64(a.rewritten))
+	l.metrics.rewritten.Add(float64(a.done))
 	th.act = nil
 	th.fails = 0
+	th.start = a.head
 	th.mu.Lock()
 	th.active, th.stuck = true, false
 	th.head, th.indexed = a.head, a.indexed

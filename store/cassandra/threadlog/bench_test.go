@@ -22,9 +22,9 @@ func (q *sink) Rows(_ context.Context, _ Range, _ []byte, into []Row) ([]Row, []
 	return into, nil, nil
 }
 
-func (q *sink) Write(context.Context, id.Thread, uint64, uint32, []store.Message) error { return nil }
+func (q *sink) Write(context.Context, id.Thread, uint64, Term, []store.Message) error { return nil }
 
-func (q *sink) SetIndexed(context.Context, id.Thread, uint64, uint32, uint64) error { return nil }
+func (q *sink) SetIndexed(context.Context, id.Thread, uint64, uint64) error { return nil }
 
 func (q *sink) Lookup(context.Context, []id.Message, []Place) error { return nil }
 

@@ -14,8 +14,8 @@ type faults struct {
 	noFenceActivating bool // trust the head that was read without one
 	lateFence         bool // join a fence read that began before the write was in
 	noRewrite         bool // leave the rows above indexed under the epoch of a former owner
-	rewriteUp         bool // write them again from the lowest seq up
-	epochsMayFall     bool // the log goes on at a row whose epoch is lower than the one before it
+	noStart           bool // let the rows count of an owner that has not written all of them again
+	epochsMayFall     bool // the log goes on above indexed under a lower epoch than at it
 	aboveIndexed      bool // do not read the row at indexed itself
 	newBatch          bool // after an unknown outcome go on with other messages
 	refusedIsFinal    bool // take a refusal after an unknown outcome for a refusal

@@ -72,13 +72,27 @@ func (l *Log) owners() error {
 		l.failed("read the owners", err)
 		return err
 	}
+	left, err := l.keep(&s)
+	if err != nil {
+		l.failed("read the owners", err)
+		return err
+	}
+	for i := range l.shards {
+		l.shards[i].doom()
+	}
+	if left == 0 {
+		l.depose(&s)
+	}
+	return nil
+}
+
+// keep gives up the epochs that are no longer this node's, and gives the number of those that are.
+func (l *Log) keep(s *Slots) (left int, err error) {
 	l.owning.Lock()
 	defer l.owning.Unlock()
-	known := l.version.Load()
-	if s.Version < known {
-		return fmt.Errorf("read the owners: version %d after %d", s.Version, known)
+	if known := l.version.Load(); s.Version < known {
+		return 0, fmt.Errorf("version %d after %d", s.Version, known)
 	}
-	left := 0
 	for i := range s.Owner {
 		epoch := l.epochs[i].Load()
 		if epoch != 0 && (s.Owner[i] != l.cfg.Node || s.Epoch[i] != epoch) {
@@ -90,13 +104,7 @@ func (l *Log) owners() error {
 		}
 	}
 	l.version.Store(s.Version)
-	if left == 0 {
-		l.depose(&s)
-	}
-	for i := range l.shards {
-		l.shards[i].doom()
-	}
-	return nil
+	return left, nil
 }
 
 // doom has the threads of lost slots given up, of which no turn is under way that would notice.

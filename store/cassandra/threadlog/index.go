@@ -251,7 +251,7 @@ func (l *Log) moveIndexed(th *thread, n int) bool {
 	}
 	seq := th.tail[th.leaving+n-1].Seq
 	th.mu.Unlock()
-	if err := l.q.SetIndexed(l.ctx, th.id, l.shape.bucketOf(seq), th.epoch, seq); err != nil {
+	if err := l.q.SetIndexed(l.ctx, th.id, l.shape.bucketOf(seq), seq); err != nil {
 		l.failed("write how far ids are written", err)
 		return false
 	}

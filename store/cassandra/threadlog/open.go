@@ -32,7 +32,8 @@ type Log struct {
 	version atomic.Int64             // of the owners, when they were last read
 	owning  sync.Mutex               // one change of epochs at a time
 
-	closing atomic.Bool // no more entries
+	health  atomic.Pointer[error] // what the last beat met
+	closing atomic.Bool           // no more entries
 	deposed atomic.Bool
 	lives   atomic.Int64 // things under way that Close waits for
 	still   chan struct{}
@@ -117,7 +118,7 @@ func (l *Log) start(ctx context.Context) error {
 		return fmt.Errorf("threadlog: write the first beat: %w", err)
 	}
 	if err := l.take(ctx); err != nil {
-		return err
+		return errors.Join(err, l.q.Leave(ctx, l.cfg.Node)) // else the beat would be in the way of another
 	}
 	l.world.after(l.cfg.Beat, l.beatTick)
 	return nil
@@ -194,16 +195,33 @@ const (
 func (l *Log) beatTick() { l.run.push(job{(*Log).beat, nil}) }
 
 func (l *Log) beat(*thread) job {
-	if err := l.q.Beat(l.ctx, l.member()); err != nil {
+	err := l.q.Beat(l.ctx, l.member())
+	if err != nil {
 		l.failed("write a beat", err)
 	}
 	if !l.deposed.Load() {
-		_ = l.look() // it has said what failed; the next beat looks again
+		err = errors.Join(err, l.look())
 	}
+	l.health.Store(&err)
 	if l.ctx.Err() == nil && !l.deposed.Load() {
 		l.world.after(l.cfg.Beat, l.beatTick)
 	}
 	return job{}
+}
+
+// Healthy is nil while sends may go well: the last beat was written, the owners could be read, this node is
+// one of them, and writes come to an end.
+func (l *Log) Healthy() error {
+	if err := l.ended(); err != nil {
+		return err
+	}
+	if n := l.unknown.Load(); n >= int64(l.cfg.UnknownThreads) {
+		return fmt.Errorf("threadlog: the last write of %d threads has an unknown outcome: %w", n, store.ErrBusy)
+	}
+	if err := l.health.Load(); err != nil && *err != nil {
+		return fmt.Errorf("threadlog: the store does not answer: %w", *err)
+	}
+	return nil
 }
 
 func (l *Log) member() Member {
@@ -314,6 +332,11 @@ func (l *Log) failed(doing string, err error) {
 		return
 	}
 	l.metrics.failed.Inc()
+	if errors.Is(err, errLost) {
+		l.metrics.lost.Inc()
+		l.log.Error("the store has lost data", "doing", doing, "error", err)
+		return
+	}
 	l.log.Debug("the store did not answer well", "doing", doing, "error", err)
 }
 

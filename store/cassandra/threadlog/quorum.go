@@ -43,10 +43,11 @@ type Quorum interface {
 	Owners
 }
 
-// Messages is the table messages ((thread_id, bucket), seq, epoch; STATIC indexed; message_id, ...).
+// Messages is the table messages ((thread_id, bucket), seq, epoch; STATIC indexed; start, message_id, ...).
 //
-// Every write on it carries USING TIMESTAMP epoch<<32 | seq, so that what a former owner sends late never
-// covers what a later one wrote. Rows are never deleted by wall clock and have no TTL.
+// Every write of a row carries USING TIMESTAMP epoch<<32 | seq. Rows are only deleted with the timestamp that
+// they have, never by wall clock (it would hide later ones), and have no TTL. read_repair is BLOCKING: what
+// one read has seen the next one sees too.
 type Messages interface {
 	// Indexed reads the bucket's static indexed, 0 where it was never set: a statement of its own, which
 	// must not be folded into Rows.
@@ -55,11 +56,11 @@ type Messages interface {
 	// their own. next is the driver's paging state, nil after the last page; page is nil for the first. A
 	// page may end between two rows of one seq, and may be short or empty where next is not nil.
 	Rows(ctx context.Context, r Range, page []byte, into []Row) (rows []Row, next []byte, err error)
-	// Write inserts messages of one bucket under an epoch, in one unlogged batch on one partition; each
-	// with its own timestamp.
-	Write(ctx context.Context, t id.Thread, bucket uint64, epoch uint32, messages []store.Message) error
-	// SetIndexed writes the static with timestamp epoch<<32 | seq.
-	SetIndexed(ctx context.Context, t id.Thread, bucket uint64, epoch uint32, seq uint64) error
+	// Write inserts messages of one bucket under a term, in one unlogged batch on one partition; each with
+	// its own timestamp.
+	Write(ctx context.Context, t id.Thread, bucket uint64, under Term, messages []store.Message) error
+	// SetIndexed writes the static USING TIMESTAMP seq: whoever writes it, it only moves forward.
+	SetIndexed(ctx context.Context, t id.Thread, bucket uint64, seq uint64) error
 }
 
 // Range is a part of one bucket.
@@ -70,9 +71,15 @@ type Range struct {
 	Limit    int    // rows a page
 }
 
+// Term is what an owner writes a thread's rows under.
+type Term struct {
+	Epoch uint32
+	Start uint64 // where the thread's head stood when it began: rows up to here it wrote again
+}
+
 // Row is one row of messages.
 type Row struct {
-	Epoch uint32
+	Term
 	store.Message
 }
 

@@ -14,7 +14,7 @@ type table struct {
 	fail func(method string) error // before anything is done
 	late func(method string) error // after it was done: an unknown outcome
 
-	wrote func(epoch uint32, messages []store.Message) // told of each Write
+	wrote func(under Term, messages []store.Message) // told of each Write
 
 	bits int // of a bucket
 
@@ -98,14 +98,14 @@ func (q *table) Rows(ctx context.Context, r Range, page []byte, into []Row) (row
 	return into, next, err
 }
 
-func (q *table) Write(ctx context.Context, t id.Thread, bucket uint64, epoch uint32, messages []store.Message) error {
+func (q *table) Write(ctx context.Context, t id.Thread, bucket uint64, under Term, messages []store.Message) error {
 	return q.do(ctx, "Write", func() {
 		if q.wrote != nil {
-			q.wrote(epoch, messages)
+			q.wrote(under, messages)
 		}
 		rows := q.rows[t]
 		for i := range messages {
-			row := Row{Epoch: epoch, Message: messages[i]}
+			row := Row{under, messages[i]}
 			own(&row.Message)
 			if (row.Seq-1)>>q.bits != bucket {
 				panic("a message outside of its bucket")
@@ -121,7 +121,7 @@ func (q *table) Write(ctx context.Context, t id.Thread, bucket uint64, epoch uin
 	})
 }
 
-func (q *table) SetIndexed(ctx context.Context, t id.Thread, bucket uint64, _ uint32, seq uint64) error {
+func (q *table) SetIndexed(ctx context.Context, t id.Thread, bucket uint64, seq uint64) error {
 	return q.do(ctx, "SetIndexed", func() { q.indexed[bucketKey{t, bucket}] = seq })
 }
 

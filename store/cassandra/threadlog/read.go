@@ -203,6 +203,7 @@ func (l *Log) readRows(ctx context.Context, r Range, list []store.Message) ([]st
 		}
 		for i := range rows {
 			switch seq := rows[i].Seq; {
+			case seq == last && i == 0 && l.faults.splitPage:
 			case seq == last && len(list) > begin:
 				list[len(list)-1] = rows[i].Message
 			case seq == last+1:
@@ -224,8 +225,9 @@ func (l *Log) readRows(ctx context.Context, r Range, list []store.Message) ([]st
 
 // missing is the error of a seq that was acknowledged and is not there.
 func (l *Log) missing(seq uint64, r Range) error {
-	l.metrics.lost.Inc()
-	return fmt.Errorf("read seq %d of %d to %d: %w", seq, r.From, r.To, errLost)
+	err := fmt.Errorf("read seq %d of %d to %d: %w", seq, r.From, r.To, errLost)
+	l.failed("read a thread", err)
+	return err
 }
 
 // unavailable is a failed read, which may go well at another time.

@@ -1,87 +1,48 @@
 package threadlog
 
 import (
-	"os"
-	"strconv"
-	"strings"
+	"runtime"
 	"sync"
 	"sync/atomic"
-	"testing"
 )
 
-func seeds(t *testing.T, from, to uint64, parallel int, f faults, stampless bool) (first uint64, err error, all tally, bad int) {
+// found is a seed that showed something wrong.
+type found struct {
+	seed uint64
+	err  error
+}
+
+// play runs seeds 0 to n-1, several beside each other, and gives the first that fails. Where stop is set it
+// runs none that is far above one that failed.
+func play(n uint64, stop bool, rules faults, stampless bool, of func(seed uint64) weather) (first *found, all tally) {
 	var mu sync.Mutex
 	var next atomic.Uint64
-	next.Store(from)
+	var wait sync.WaitGroup
+	var over atomic.Bool
 	m := newMetrics()
-	var odds [5]int
-	var wg sync.WaitGroup
-	for range parallel {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
+	for range runtime.GOMAXPROCS(0) {
+		wait.Go(func() {
 			s := &sched{}
 			defer s.close()
-			for {
+			for !over.Load() {
 				seed := next.Add(1) - 1
-				if seed >= to {
+				if seed >= n {
 					return
 				}
-				tr := &trial{metrics: m, faults: f, stampless: stampless}
-				e := tr.run(s, seed)
+				t := &trial{metrics: m, faults: rules, stampless: stampless}
+				err := t.run(s, seed, of(seed))
 				mu.Lock()
-				all.add(&tr.tally)
-				if e != nil {
-					bad++
-					odds[seed%5]++
-					if err == nil || seed < first {
-						first, err = seed, e
+				all.add(&t.tally)
+				if err != nil {
+					over.Store(stop)
+					if first == nil || seed < first.seed {
+						first = &found{seed, err}
 					}
 				}
 				mu.Unlock()
 			}
-		}()
+		})
 	}
-	wg.Wait()
-	all.odds = odds
-	return first, err, all, bad
-}
-
-func TestSim(t *testing.T) {
-	n, _ := strconv.Atoi(os.Getenv("N"))
-	seed, err, all, bad := seeds(t, 0, uint64(n), 2, faults{}, false)
-	t.Logf("seed %d: %v; bad %d %+v", seed, err, bad, all)
-}
-
-func TestFaults(t *testing.T) {
-	n, _ := strconv.Atoi(os.Getenv("N"))
-	for name, f := range map[string]faults{
-		"noFence":           {noFence: true},
-		"noFenceActivating": {noFenceActivating: true},
-		"lateFence":         {lateFence: true},
-		"noRewrite":         {noRewrite: true},
-		"rewriteUp":         {rewriteUp: true},
-		"epochsMayFall":     {epochsMayFall: true},
-		"aboveIndexed":      {aboveIndexed: true},
-		"newBatch":          {newBatch: true},
-		"refusedIsFinal":    {refusedIsFinal: true},
-		"noLookup":          {noLookup: true},
-		"forgetEarly":       {forgetEarly: true},
-		"indexedFirst":      {indexedFirst: true},
-		"openEarly":         {openEarly: true},
-		"noLag":             {noLag: true},
-		"aboveHead":         {aboveHead: true},
-		"splitPage":         {splitPage: true},
-		"assumeTaken":       {assumeTaken: true},
-		"noFirst":           {noFirst: true},
-		"lateFirst":         {lateFirst: true},
-		"stampless":         {},
-	} {
-		if w := os.Getenv("W"); w != "" && !strings.Contains(w, name) {
-			continue
-		}
-		seed, err, all, bad := seeds(t, 0, uint64(n), 2, f, name == "stampless")
-		odd := all.odds
-		t.Logf("%20s: bad %d %v of %d; %d: %v", name, bad, odd, n, seed, err)
-	}
+	wait.Wait()
+	return first, all
 }

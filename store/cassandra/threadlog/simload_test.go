@@ -68,30 +68,39 @@ const (
 	simNumbers = 100 // of messages a sender has at most
 )
 
-// weathers take turns, a seed each.
-func weathers() []weather {
-	return []weather{
-		{ // much is written, and now and then something happens
+// The weathers of trials.
+const (
+	fair  = iota // much is written, and now and then something happens
+	rough        // nodes take over from each other all the time
+	torn         // they do, and few writes of messages succeed at the first attempt
+	slow         // whoever has an answer takes long to look at it
+	noIDs        // ids are hard to write
+	weathers
+)
+
+func weatherOf(kind int) weather {
+	return [weathers]weather{
+		fair: {
 			torn: 0.05, lost: 0.02, rowsTorn: 0.05, rowsLost: 0.02, still: 0.02, stillMost: 1200, late: 0.05,
 			calmLeast: 30, calmMost: 350, open: 0.42, together: 0.4, end: 4000, messages: 16,
 		},
-		{ // nodes take over from each other all the time
+		rough: {
 			torn: 0.15, lost: 0.10, rowsTorn: 0.15, rowsLost: 0.10, still: 0.06, stillMost: 250, late: 0.08,
 			calmLeast: 5, calmMost: 120, open: 0.42, together: 0.5, end: 1500, messages: 8,
 		},
-		{ // they do, and few writes of messages succeed at the first attempt
+		torn: {
 			torn: 0.02, lost: 0.01, rowsTorn: 0.35, rowsLost: 0.25, still: 0.05, stillMost: 150, late: 0.03,
 			calmLeast: 8, calmMost: 80, open: 0.75, together: 0.5, end: 800, messages: 4,
 		},
-		{ // whoever has an answer takes long to look at it
+		slow: {
 			torn: 0.02, lost: 0.01, rowsTorn: 0.30, rowsLost: 0.10, still: 0.25, stillMost: 200, late: 0.03,
 			calmLeast: 20, calmMost: 120, open: 0.6, together: 0.6, end: 1500, messages: 6,
 		},
-		{ // ids are hard to write
+		noIDs: {
 			torn: 0.30, lost: 0.20, rowsTorn: 0.02, rowsLost: 0.01, still: 0.02, stillMost: 300, late: 0.03,
 			calmLeast: 100, calmMost: 500, open: 0.5, together: 0.2, end: 3000, messages: 16,
 		},
-	}
+	}[kind]
 }
 
 func simShape() shape {
@@ -109,12 +118,12 @@ func simConfig(n Node) Config {
 	return cfg
 }
 
-// run plays a seed and gives what it found wrong.
-func (t *trial) run(s *sched, seed uint64) error {
+// run plays a seed in a weather and gives what it found wrong.
+func (t *trial) run(s *sched, seed uint64, w weather) error {
 	s.reset(seed)
 	a, b := id.User{ID: id.ID{1}}, id.User{ID: id.ID{2}}
 	group := id.Thread{ID: id.ID{14: 3, 15: 200}}
-	t.cluster = newCluster(s, weathers()[seed%5], []id.Thread{id.Direct(a, b), group})
+	t.cluster = newCluster(s, w, []id.Thread{id.Direct(a, b), group})
 	t.cluster.bits, t.cluster.stampless = simShape().bucketBits, t.stampless
 	t.history = history{t: t, a: a, b: b, acked: map[int]acked{}}
 	t.tally = tally{}

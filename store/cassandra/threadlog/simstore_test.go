@@ -65,6 +65,7 @@ type replica struct {
 // cell is a row: its columns are always written together.
 type cell struct {
 	epoch   uint32
+	start   uint64
 	stamp   int64
 	message *store.Message
 }
@@ -215,9 +216,6 @@ func (q *client) read(get func(k int, r *replica), differ func() bool, repair fu
 	return nil
 }
 
-// stamp is the timestamp of a write on messages.
-func (c *cluster) stamp(epoch uint32, seq uint64) int64 { return int64(epoch)<<32 | int64(seq) }
-
 // put stores a row where it is newer than what is there.
 func (r *replica) put(t int, seq uint64, v cell) {
 	for uint64(len(r.rows[t])) <= seq {
@@ -277,9 +275,9 @@ func (q *client) Indexed(_ context.Context, t id.Thread, bucket uint64) (uint64,
 	return q.static(func(r *replica) *static { return r.bucket(i, bucket) })
 }
 
-func (q *client) SetIndexed(_ context.Context, t id.Thread, bucket uint64, epoch uint32, seq uint64) error {
+func (q *client) SetIndexed(_ context.Context, t id.Thread, bucket uint64, seq uint64) error {
 	i := q.c.index(t)
-	v := static{stamp: q.c.stamp(epoch, seq), value: seq}
+	v := static{stamp: int64(seq), value: seq}
 	if q.c.stampless {
 		v.stamp = q.c.now + q.c.between(-1500, 1500) // the clock of whichever coordinator
 	}
@@ -325,7 +323,7 @@ func (q *client) Rows(_ context.Context, r Range, page []byte, into []Row) ([]Ro
 	}
 	n := min(len(is), r.Limit)
 	for _, v := range is[:n] {
-		into = append(into, Row{Epoch: v.epoch, Message: *v.message})
+		into = append(into, Row{Term{v.epoch, v.start}, *v.message})
 	}
 	if n == len(is) {
 		return into, nil, nil
@@ -353,13 +351,13 @@ func mergeRows(a, b []simRow) []simRow {
 	return is
 }
 
-func (q *client) Write(_ context.Context, t id.Thread, bucket uint64, epoch uint32, messages []store.Message) error {
+func (q *client) Write(_ context.Context, t id.Thread, bucket uint64, under Term, messages []store.Message) error {
 	i := q.c.index(t)
 	list := make([]simRow, len(messages))
 	for k := range messages {
 		m := messages[k]
 		own(&m)
-		list[k] = simRow{m.Seq, cell{epoch, q.c.stamp(epoch, m.Seq), &m}}
+		list[k] = simRow{m.Seq, cell{under.Epoch, under.Start, int64(under.Epoch)<<32 | int64(m.Seq), &m}}
 		if (m.Seq-1)>>q.c.bits != bucket {
 			panic("a message outside of its bucket")
 		}

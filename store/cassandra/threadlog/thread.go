@@ -44,6 +44,7 @@ type thread struct {
 
 	// Owned by the turn.
 	epoch   uint32
+	start   uint64 // where head stood when it became active
 	turn    *turn
 	act     *activation
 	fails   int  // of the same thing, one after the other

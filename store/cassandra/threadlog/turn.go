@@ -244,7 +244,7 @@ func (l *Log) write(th *thread) job {
 	}
 	t := th.turn
 	if !t.written {
-		err := l.q.Write(l.ctx, th.id, l.shape.bucketOf(t.messages[0].Seq), th.epoch, t.messages)
+		err := l.q.Write(l.ctx, th.id, l.shape.bucketOf(t.messages[0].Seq), Term{th.epoch, th.start}, t.messages)
 		if err != nil {
 			return l.notWritten(th, err)
 		}

@@ -326,7 +326,7 @@ func TestFirst(t *testing.T) {
 	})
 }
 
-// The next owner writes what may not be final again, under its own epoch, from the highest seq down.
+// The next owner writes what may not be final again under its own epoch.
 func TestRewrite(t *testing.T) {
 	q := newTable()
 	q.bits = 3
@@ -335,11 +335,11 @@ func TestRewrite(t *testing.T) {
 	for n := range 11 {
 		m := in(0, n+1)
 		m.Seq = uint64(n + 1)
-		rows = append(rows, Row{Epoch: 1, Message: m})
+		rows = append(rows, Row{Term{Epoch: 1}, m})
 	}
 	late := in(0, 99)
 	late.Seq = 12
-	q.rows[thread] = append(rows, Row{Epoch: 0, Message: late}) // left by an owner before
+	q.rows[thread] = append(rows, Row{Term{}, late}) // left by an owner before
 	q.indexed[bucketKey{thread, 0}] = 8
 	q.slots.Version = 4
 	var order []uint64
@@ -348,9 +348,9 @@ func TestRewrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.shape.bucketBits, l.shape.rewrite = 3, 2
-	q.wrote = func(epoch uint32, list []store.Message) {
-		if epoch != 5 {
-			t.Errorf("written under epoch %d", epoch)
+	q.wrote = func(under Term, list []store.Message) {
+		if under != (Term{5, 11}) {
+			t.Errorf("written under %+v", under)
 		}
 		for i := range list {
 			order = append(order, list[i].Seq)
@@ -359,7 +359,7 @@ func TestRewrite(t *testing.T) {
 	if h, err := l.Head(t.Context(), thread); h != 11 || err != nil {
 		t.Fatalf("head %d, %v", h, err)
 	}
-	if want := []uint64{10, 11, 9}; !slices.Equal(order, want) {
+	if want := []uint64{9, 10, 11}; !slices.Equal(order, want) {
 		t.Errorf("written again in the order %v, want %v", order, want)
 	}
 	if e := send(l, late); e.Err != nil || e.Duplicate || e.Seq != 12 {
@@ -376,7 +376,7 @@ func TestHigherEpoch(t *testing.T) {
 		steal(q, allSlots()...)
 		m := in(0, 1)
 		m.Seq = 1
-		if err := q.Write(t.Context(), m.Thread, 0, 2, []store.Message{m}); err != nil {
+		if err := q.Write(t.Context(), m.Thread, 0, Term{Epoch: 2}, []store.Message{m}); err != nil {
 			t.Fatal(err)
 		}
 		wantErr(t, "send", send(l, in(0, 2)).Err, store.ErrDeposed)
