@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -180,7 +182,7 @@ func newTrial(t *testing.T, w *wreck, cache string, window time.Duration) *trial
 	tr := &trial{t: t, w: w, window: window}
 	w.migrate("faults_" + cache)
 	tr.child = w.serve(filepath.Join(t.TempDir(), "data"), "faults_"+cache, cache)
-	tr.crowd = newCrowd(t, tr.child.URL, 200, time.Second)
+	tr.crowd = newCrowd(t, tr.child.URL, 200, 4*time.Second)
 	tr.watcher = tr.crowd.people[0]
 	tr.guest = tr.newcomer()
 	ids := []string{tr.guest.ID}
@@ -377,16 +379,23 @@ func (tr *trial) presence(t *testing.T) {
 func (tr *trial) sessions(t *testing.T) {
 	t.Helper()
 	within(t, "everybody is logged in", func() (bool, string) {
-		for _, p := range tr.crowd.people {
-			status, out, err := call(t.Context(), "GET", tr.child.URL+"/api/users/profile/"+p.ID, p.Token, nil)
-			if status == http.StatusUnauthorized {
-				t.Errorf("%s was logged out: %v", p.ID, out)
-			}
-			if err != nil || status != 200 {
-				return false, fmt.Sprint(status, out, err)
-			}
+		var asking sync.WaitGroup
+		var refused atomic.Int64
+		for part := range slices.Chunk(tr.crowd.people, 25) {
+			asking.Go(func() {
+				for _, p := range part {
+					status, out, err := call(t.Context(), "GET", tr.child.URL+"/api/users/profile/"+p.ID, p.Token, nil)
+					if status == http.StatusUnauthorized {
+						t.Errorf("%s was logged out: %v", p.ID, out)
+					}
+					if err != nil || status != http.StatusOK {
+						refused.Add(1)
+					}
+				}
+			})
 		}
-		return true, ""
+		asking.Wait()
+		return refused.Load() == 0, fmt.Sprintf("%d cannot read their profile", refused.Load())
 	})
 	for _, token := range tr.revoked {
 		tr.ask(t, http.StatusUnauthorized, "GET", "/api/chat/threads", token, nil)
