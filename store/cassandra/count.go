@@ -30,6 +30,7 @@ func Count(ctx context.Context, cfg Config, after int64, log *slog.Logger) (map[
 	cfg.DC = a.dc
 	a.close()
 	s := &Store{cfg: cfg, log: log, metrics: newMetrics(), again: again{times: 5}}
+	s.health = newHealth(s)
 	if err := s.connect(ctx); err != nil {
 		return nil, err
 	}
