@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/url"
@@ -75,7 +76,7 @@ var shared = realStores{name: fmt.Sprintf("tf_%08x", rand.Uint32())} //nolint:go
 type realStores struct {
 	name string
 	turn sync.Mutex
-	used bool // guarded by turn
+	used sync.Map // variables that named a server which was used
 }
 
 // realStack gives the test the real stores for itself, or skips it where there are none.
@@ -91,7 +92,6 @@ func realStack(t *testing.T) stack {
 	})
 	shared.turn.Lock()
 	t.Cleanup(shared.turn.Unlock)
-	shared.used = true
 	return s
 }
 
@@ -103,6 +103,7 @@ func realAddress(t *testing.T, variable string, address func(string) string) str
 	if v == "" {
 		t.Skipf("skipped: %s names no server", variable)
 	}
+	shared.used.Store(variable, v)
 	return address(v)
 }
 
@@ -118,21 +119,19 @@ func s3Of(t *testing.T, v string) (u *url.URL, key, secret string) {
 
 // remove takes away what the run has left in the real stores.
 func (r *realStores) remove() error {
-	if !r.used {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	for _, part := range []func(context.Context) error{r.removeKeyspace, r.removeKeys, r.removeBucket} {
-		if err := part(ctx); err != nil {
-			return err
+	var all error
+	for variable, part := range map[string]func(context.Context, string) error{
+		"TOLKFLIP_TEST_CASSANDRA": func(context.Context, string) error { return dropKeyspace(r.name) },
+		"TOLKFLIP_TEST_REDIS":     r.removeKeys,
+		"TOLKFLIP_TEST_S3":        r.removeBucket,
+	} { // what Sentinel and the cluster were given ends by itself
+		if v, ok := r.used.Load(variable); ok {
+			all = errors.Join(all, part(ctx, fmt.Sprint(v)))
 		}
 	}
-	return nil
-}
-
-func (r *realStores) removeKeyspace(context.Context) error {
-	return dropKeyspace(r.name)
+	return all
 }
 
 func dropKeyspace(name string) error {
@@ -146,8 +145,8 @@ func dropKeyspace(name string) error {
 	return s.Query("DROP KEYSPACE IF EXISTS " + name).Exec()
 }
 
-func (r *realStores) removeKeys(ctx context.Context) error {
-	c, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{os.Getenv("TOLKFLIP_TEST_REDIS")}, DisableCache: true})
+func (r *realStores) removeKeys(ctx context.Context, address string) error {
+	c, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{address}, DisableCache: true})
 	if err != nil {
 		return err
 	}
@@ -168,14 +167,17 @@ func (r *realStores) removeKeys(ctx context.Context) error {
 	}
 }
 
-func (r *realStores) removeBucket(ctx context.Context) error {
-	u, err := url.Parse(os.Getenv("TOLKFLIP_TEST_S3"))
+func (r *realStores) removeBucket(ctx context.Context, address string) error {
+	u, err := url.Parse(address)
 	if err != nil {
 		return err
 	}
 	secret, _ := u.User.Password()
 	c, err := minio.New(u.Host, &minio.Options{Creds: credentials.NewStaticV4(u.User.Username(), secret, "")})
 	if err != nil {
+		return err
+	}
+	if there, err := c.BucketExists(ctx, r.bucket()); err != nil || !there {
 		return err
 	}
 	return c.RemoveBucketWithOptions(ctx, r.bucket(), minio.RemoveBucketOptions{ForceDelete: true})
