@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -205,8 +206,12 @@ func TestPageIsWhole(t *testing.T) {
 		}
 		_, src := do(t, c, "GET", p)
 		for _, m := range imported.FindAllSubmatch(src, -1) {
-			if !slices.Contains(paths, string(m[1])) {
-				t.Errorf("%s imports %s, which is not served", p, m[1])
+			to := string(m[1])
+			if !path.IsAbs(to) {
+				to = path.Join(path.Dir(p), to)
+			}
+			if !slices.Contains(paths, to) {
+				t.Errorf("%s imports %s, which is not served", p, to)
 			}
 		}
 		if m := unsafe.Find(src); m != nil {

@@ -63,6 +63,7 @@ class Page {
     addEventListener("blur", () => this.#look(), { signal });
     document.addEventListener("visibilitychange", () => this.#look(), { signal });
     document.addEventListener("keydown", (e) => this.#key(e), { signal });
+    for (const name of ["dragover", "drop"]) document.addEventListener(name, (e) => e.dataTransfer?.types.includes("Files") && e.preventDefault(), { signal }); // a file that misses would replace the page
     const tick = setInterval(() => model.change(), 30_000); // "last seen" grows older by itself
     signal.addEventListener("abort", () => clearInterval(tick));
     this.#render();

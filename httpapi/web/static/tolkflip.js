@@ -20,6 +20,9 @@
  *   client.watch([peerId]);
  *   client.send({ receiverId: peerId, content: "hello" }); // or threadId; kept until it is durable
  *   const { messages, complete } = await client.history(threadId, { before: 41, limit: 50 });
+ *   const { url } = await client.upload(file, { threadId, onProgress: (share) => bar.value = share });
+ *   client.send({ threadId, content: "", messageType: "image", mediaUrls: [url] });
+ *   const { url: fresh } = await client.media(mediaId, { messageId }); // links end, files do not
  *
  * Promises
  *  - What send() took goes out until it is acked or refused for good, always with the same
@@ -53,6 +56,7 @@ export const LIMITS = Object.freeze({
   resume: 1_000, // threads named in one resume
   watch: 200, // users named in one presence_watch
   content: 64 << 10, // bytes
+  file: 100 << 20, // bytes of an upload
 });
 
 const OVERLOADED = new Set([4413, 4429, 4503]);
@@ -71,7 +75,7 @@ export function backoff(code, attempt, random = Math.random) {
 }
 
 export class TolkflipClient {
-  #url; #token; #refresh; #Socket; #clock; #random; #catchUp; #saved;
+  #url; #http; #token; #refresh; #Socket; #Request; #clock; #random; #catchUp; #saved;
   #listeners = new Map(); // event → Set of functions
   #threads = new Map(); // thread id → { id, last, head, healing, pending }
   #outbox = new Map(); // clientMessageId → { body, tries, inFlight, timer }
@@ -88,6 +92,7 @@ export class TolkflipClient {
   /**
    * @param {object} o
    * @param {string} o.url          WebSocket address, path /ws
+   * @param {string} [o.http]       address of the REST side, by default the origin of url
    * @param {string} o.token        access token
    * @param {() => Promise<string|null>} [o.refresh]  gives a new access token, null when there is none
    *                                to be had; what it throws counts as "not now"
@@ -95,14 +100,17 @@ export class TolkflipClient {
    * @param {{load(): object[], save(list: object[]): void}} [o.outbox]  keeps unsent messages
    * @param {number} [o.catchUp]    most messages to fetch behind one gap
    * @param {Function} [o.WebSocket]  class to dial with, for where there is no global one
+   * @param {Function} [o.XMLHttpRequest]  class to upload with, likewise; it is what tells of progress
    * @param {object} [o.clock]      { now, setTimeout, clearTimeout }, for tests
    * @param {() => number} [o.random]
    */
-  constructor({ url, token, refresh, threads = {}, outbox, catchUp = 1_000, WebSocket: Socket, clock, random }) {
+  constructor({ url, http, token, refresh, threads = {}, outbox, catchUp = 1_000, WebSocket: Socket, XMLHttpRequest: Request, clock, random }) {
     this.#url = url;
+    this.#http = (http ?? new URL(url).origin).replace(/^ws/, "http").replace(/\/$/, "");
     this.#token = token;
     this.#refresh = refresh;
     this.#Socket = Socket ?? globalThis.WebSocket;
+    this.#Request = Request ?? globalThis.XMLHttpRequest;
     this.#clock = clock ?? {
       now: () => Date.now(),
       setTimeout: (f, ms) => setTimeout(f, ms),
@@ -175,6 +183,29 @@ export class TolkflipClient {
     const { messages, complete } = await this.#ask({ action: "history", threadId, limit, ...(before ? { before } : {}) });
     return { messages: messages.map((m) => ({ ...m, own: m.senderId === this.userId })), complete };
   }
+
+  /**
+   * Stores a file (a File or Blob) and returns what the server says of it: mediaId, url, thumbnailUrl, mimeType,
+   * size, fileName, width and height where it is a picture. The members of threadId may read it; without one, those
+   * of a thread to which we send a message with its url. onProgress hears the share that is sent, 0 to 1; signal ends
+   * it. A refusal is an Error with status (0 = the server was not reached), code and retryable.
+   */
+  async upload(file, { threadId, name = file.name ?? "file", onProgress, signal } = {}) {
+    if (file.size > LIMITS.file) throw refusal(413, { error: "File too large", code: "invalid" });
+    const form = new FormData();
+    if (threadId) form.append("thread_id", threadId); // before the file: who may not is told before it is sent
+    form.append("file", file, name);
+    return this.#rest("POST", "/api/media/upload", { body: form, onProgress, signal });
+  }
+
+  /** What the server says of a file, with links that work from now on. messageId says in which message it came. */
+  media(mediaId, { messageId, threadId } = {}) {
+    const query = new URLSearchParams({ ...(messageId && { messageId }), ...(threadId && { threadId }) });
+    return this.#rest("GET", `/api/media/media/${encodeURIComponent(mediaId)}${query.size ? `?${query}` : ""}`);
+  }
+
+  /** Deletes a file of ours, for everybody. */
+  deleteMedia(mediaId) { return this.#rest("DELETE", `/api/media/media/${encodeURIComponent(mediaId)}`); }
 
   /** Says that all up to seq was read (or, for delivered, is on this device). Cheap to call often. */
   read(threadId, seq) { this.#advance(threadId, "read", seq); }
@@ -642,6 +673,44 @@ export class TolkflipClient {
     }
   }
 
+  // Files -----------------------------------------------------------------------------------------
+
+  /** A request with our token, renewed at most once. */
+  async #rest(method, path, options = {}) {
+    const token = this.#token;
+    try {
+      return await this.#request(method, path, options);
+    } catch (e) {
+      if (e.status !== 401 || !this.#refresh) throw e;
+      const next = this.#token === token ? await this.#refresh() : this.#token;
+      if (!next || next === token) throw e;
+      this.#token = next;
+      return this.#request(method, path, options);
+    }
+  }
+
+  #request(method, path, { body, onProgress, signal }) {
+    return new Promise((resolve, reject) => {
+      const r = new this.#Request();
+      const end = () => signal?.removeEventListener("abort", abort);
+      const abort = () => { r.abort(); end(); reject(signal.reason ?? new Error("aborted")); };
+      if (signal?.aborted) return reject(signal.reason);
+      signal?.addEventListener("abort", abort);
+      r.open(method, this.#http + path);
+      r.setRequestHeader("Authorization", `Bearer ${this.#token}`);
+      if (onProgress) r.upload.onprogress = (e) => e.lengthComputable && e.total > 0 && onProgress(e.loaded / e.total);
+      r.onload = () => {
+        end();
+        let said = null;
+        try { said = JSON.parse(r.responseText); } catch { /* not ours */ }
+        if (r.status >= 200 && r.status < 300 && said) resolve(said);
+        else reject(refusal(r.status, said ?? {}));
+      };
+      r.onerror = () => { end(); reject(refusal(0, {})); };
+      r.send(body);
+    });
+  }
+
   // Small things ----------------------------------------------------------------------------------
 
   /** A timer that ends with the connection. */
@@ -665,6 +734,11 @@ export class TolkflipClient {
   }
 }
 
+function refusal(status, { error, code }) {
+  const why = error ?? (status === 0 ? "The server cannot be reached." : `The server answered ${status}.`);
+  return Object.assign(new Error(why), { status, code: code ?? "internal", retryable: status === 0 || status === 429 || status >= 500 });
+}
+
 function withoutType({ type: _, ref: __, ...rest }) { return rest; }
 
 /** When a JWT ends, in Unix milliseconds; 0 when it does not say. */
@@ -676,8 +750,8 @@ function expiry(token) {
   }
 }
 
-/** A random UUID; crypto.randomUUID is missing on pages that came over plain HTTP. */
-function newId() {
+/** A random UUID, good as a clientMessageId; crypto.randomUUID is missing on pages that came over plain HTTP. */
+export function newId() {
   const b = crypto.getRandomValues(new Uint8Array(16));
   b[6] = (b[6] & 15) | 64;
   b[8] = (b[8] & 63) | 128;

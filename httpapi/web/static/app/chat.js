@@ -1,10 +1,12 @@
 // One conversation as this tab knows it: plain data, no server and no page.
 
+import { mediaIn } from "./media.js";
+
 const KEEP = 400; // messages that stay in memory when the reader is at the end of a longer list
 
 export class Chat {
   messages = []; // a window without holes that ends at the newest one, rising in seq
-  waiting = []; // ours that have no seq yet: { clientMessageId, content, at, state, error }
+  waiting = []; // ours that have no seq yet: { clientMessageId, content, at, state, error }, and of a file { messageType, picked, share }
   loaded = false; // the window reaches the newest message
   complete = false; // nothing is older than the window
   head = 0; // the newest seq that is known to exist
@@ -108,7 +110,9 @@ const KINDS = { image: "Photo", video: "Video", audio: "Audio", voice_note: "Voi
 
 /** The line of a message in the list. */
 export function preview(m) {
-  if (m.content) return m.content;
+  const { media, text } = mediaIn(m);
+  if (text) return text;
+  if (media.length > 0 && media[0].kind === "file" && media[0].name) return media[0].name;
   if (m.encryptedContent) return "Encrypted message";
   return KINDS[m.messageType] ?? "Message";
 }

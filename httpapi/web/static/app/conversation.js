@@ -1,8 +1,11 @@
 // The right pane: one conversation, its messages and the place to write.
 
+import { Attachment, Nearby } from "/app/attachment.js";
 import { groupInfo } from "/app/dialogs.js";
 import { kind } from "/app/chat.js";
 import { avatar, el, hue, icon, iconButton, isEmoji, linked, reconcile, setAvatar, setText, show } from "/app/dom.js";
+import { mediaIn } from "/app/media.js";
+import { Tray } from "/app/picked.js";
 import { clockTime, day, dayName, fullTime, lastSeen } from "/app/time.js";
 
 const NEAR = 60; // px from the end that still count as being at it
@@ -49,6 +52,8 @@ export class Conversation {
     this.count = el("span", { class: "badge", hidden: true });
     this.down = el("button", { type: "button", class: "down", "aria-label": "To the newest message", title: "To the newest message", hidden: true, onclick: () => this.toEnd(true) }, icon("down"), this.count);
     this.input = el("textarea", { rows: "1", placeholder: "Message", "aria-label": "Message", enterkeyhint: "send", oninput: () => this.#typed(), onkeydown: (e) => this.#key(e) });
+    this.tray = new Tray({ changed: () => this.#grow(), complain: (text) => this.model.onnotice(text) });
+    this.drop = el("div", { class: "drop", hidden: true }, icon("clip", 40), el("p", {}, "Drop files to send them here"));
     this.sendButton = el("button", { type: "submit", class: "send", "aria-label": "Send", title: "Send" }, icon("send"));
     this.pane = el("div", { class: "pane", hidden: true },
       el("header", { class: "bar" },
@@ -56,8 +61,11 @@ export class Conversation {
         el("span", { class: "face" }, this.face, this.dot),
         el("div", { class: "who" }, this.title, this.status),
         this.info),
-      el("div", { class: "middle" }, this.scroll, this.down),
-      el("form", { class: "compose", onsubmit: (e) => { e.preventDefault(); this.#send(); } }, this.input, this.sendButton));
+      el("div", { class: "middle" }, this.scroll, this.down, this.drop),
+      this.tray.element,
+      el("form", { class: "compose", onsubmit: (e) => { e.preventDefault(); this.#send(); } }, this.tray.input, this.tray.button, this.input, this.sendButton));
+    this.nearby = new Nearby(this.scroll);
+    this.#takeFiles();
     this.element = el("main", { class: "main" }, this.welcome, this.pane);
     new ResizeObserver(() => this.#end && this.toEnd()).observe(this.scroll);
   }
@@ -110,6 +118,7 @@ export class Conversation {
     reconcile(this.rows, [], (i) => i.key);
     if (!chat) return;
     this.input.value = chat.draft;
+    this.tray.clear();
     this.#grow();
   }
 
@@ -168,7 +177,7 @@ export class Conversation {
       before = m;
     };
     for (const m of chat.messages) put(m);
-    for (const w of chat.waiting) put({ clientMessageId: w.clientMessageId, content: w.content, timestamp: w.at, senderId: me, own: true, state: w.state, item: w });
+    for (const w of chat.waiting) put({ clientMessageId: w.clientMessageId, content: w.content, timestamp: w.at, senderId: me, own: true, state: w.state, messageType: w.messageType, mediaUrls: w.mediaUrls, item: w });
     return items;
   }
 
@@ -182,11 +191,19 @@ export class Conversation {
     const name = el("span", { class: "sender" });
     const time = el("time", { datetime: new Date(m.timestamp).toISOString(), title: fullTime(m.timestamp) }, clockTime(m.timestamp));
     const ticks = el("span", { class: "tick-slot" });
-    const what = el("div", { class: "text", dir: "auto" }, this.#content(m));
+    const { files, text } = this.#parts(m);
+    const what = text || files.length === 0 ? el("div", { class: "text", dir: "auto" }, this.#content(m, text)) : null;
     const failed = el("div", { class: "failed", hidden: true });
-    const e = el("div", { class: `message ${m.own ? "own" : "theirs"} ${isEmoji(m.content ?? "") ? "emoji" : ""}` },
-      el("div", { class: "bubble" }, m.own ? null : name, what, el("span", { class: "meta" }, time, m.own ? ticks : null)), failed);
+    const cancel = m.item?.picked ? el("button", { type: "button", class: "cancel", onclick: () => this.model.discard(this.model.active, m.item) }, "Cancel") : null;
+    const e = el("div", { class: `message ${m.own ? "own" : "theirs"} ${isEmoji(text) && files.length === 0 ? "emoji" : ""} ${files.length > 0 ? "with-media" : ""}` },
+      el("div", { class: "bubble" }, m.own ? null : name, files.map((f) => f.element), what, el("span", { class: "meta" }, time, m.own ? ticks : null)), cancel, failed);
+    if (m.item?.picked) m.item.onshare = (share) => files[0].progress(share);
     e.update = (i) => {
+      if (m.item?.picked) {
+        const sending = i.m.item !== undefined && i.state === "waiting" && i.m.item.share !== null;
+        files[0].progress(sending ? i.m.item.share : null);
+        show(cancel, sending);
+      }
       e.classList.toggle("joined", i.joined);
       e.classList.toggle("tail", i.tail);
       show(name, i.named);
@@ -198,8 +215,9 @@ export class Conversation {
       tick(ticks, i.state);
       if (i.chat.group && i.state === "read") ticks.title = `Read by ${i.chat.readers(i.m.seq).map((id) => this.model.name(id)).filter(Boolean).join(", ") || "somebody"}`;
       show(failed, i.state === "failed");
-      if (i.state === "failed" && !failed.firstChild) {
-        failed.append(`Not sent: ${i.m.item.error} `,
+      if (i.state === "failed" && failed.dataset.why !== i.m.item.error) {
+        failed.dataset.why = i.m.item.error;
+        failed.replaceChildren(`Not sent: ${i.m.item.error} `,
           el("button", { type: "button", onclick: () => this.model.retry(i.chat, i.m.item) }, "Try again"),
           el("button", { type: "button", onclick: () => this.model.discard(i.chat, i.m.item) }, "Remove"));
       }
@@ -207,8 +225,23 @@ export class Conversation {
     return e;
   }
 
-  #content(m) {
-    if (m.content) return linked(m.content);
+  /** The files of a message, as they are shown, and its text. */
+  #parts(m) {
+    const { model, nearby } = this;
+    if (m.item?.picked) {
+      const { picked } = m.item;
+      return { files: [new Attachment(picked, { nearby, local: picked.preview })], text: m.content ?? "" };
+    }
+    const { media, text } = mediaIn(m);
+    const files = media.map((info) => new Attachment(info, {
+      nearby, local: m.own ? model.preview(m.clientMessageId) : "",
+      ask: () => model.media(info.mediaId, { messageId: m.messageId, threadId: m.threadId }),
+    }));
+    return { files, text };
+  }
+
+  #content(m, text) {
+    if (text) return linked(text);
     const links = (m.mediaUrls ?? []).filter((u) => /^https?:\/\//i.test(u)).map((u) => linked(u));
     return el("span", { class: "kind" }, m.encryptedContent ? "Encrypted message" : (kind(m) ?? "Message"), " ", links);
   }
@@ -243,7 +276,7 @@ export class Conversation {
   #grow() {
     this.input.style.height = "auto";
     this.input.style.height = `${Math.min(this.input.scrollHeight, 160)}px`;
-    this.sendButton.disabled = this.input.value.trim() === "";
+    this.sendButton.disabled = this.input.value.trim() === "" && this.tray.size === 0;
   }
 
   #key(e) {
@@ -253,9 +286,35 @@ export class Conversation {
     this.#send();
   }
 
+  /** Files come by paste and by drop too. */
+  #takeFiles() {
+    this.input.addEventListener("paste", (e) => {
+      if (e.clipboardData.files.length === 0) return;
+      e.preventDefault();
+      this.tray.add(e.clipboardData.files);
+    });
+    let inside = 0; // enter and leave come for every element below
+    const over = (e, n) => {
+      if (!e.dataTransfer?.types.includes("Files")) return;
+      e.preventDefault();
+      inside = Math.max(0, inside + n);
+      show(this.drop, inside > 0);
+    };
+    this.pane.addEventListener("dragenter", (e) => over(e, 1));
+    this.pane.addEventListener("dragover", (e) => over(e, 0));
+    this.pane.addEventListener("dragleave", (e) => over(e, -1));
+    this.pane.addEventListener("drop", (e) => {
+      over(e, -inside);
+      this.tray.add(e.dataTransfer.files);
+      this.input.focus();
+    });
+  }
+
   #send() {
     const text = this.input.value.trim();
-    if (!text || !this.model.send(this.model.active, text)) return;
+    const files = this.tray.take();
+    if (files.length > 0) this.model.sendFiles(this.model.active, files, text);
+    else if (!text || !this.model.send(this.model.active, text)) return;
     this.input.value = "";
     this.#grow();
     this.#end = true;

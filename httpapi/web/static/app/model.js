@@ -1,12 +1,15 @@
 // What the page shows, kept right by the socket and the REST side. It knows nothing of elements: whoever draws
 // sets onchange, which is called at most once a turn of the event loop.
 
-import { TolkflipClient } from "/tolkflip.js";
+import { newId, TolkflipClient } from "/tolkflip.js";
 import { Chat } from "/app/chat.js";
 import { language, outboxOf } from "/app/api.js";
+import { addressWith } from "/app/media.js";
 
 const PREFETCH = 20; // conversations with news that are fetched at the start, so that they count as delivered
 const PAGE = 50;
+const LINKS = 500; // files whose links are remembered
+const PREVIEWS = 60; // files of ours that are shown out of this tab
 
 export class Model {
   chats = new Map(); // key → Chat
@@ -23,6 +26,10 @@ export class Model {
   #listing = null;
   #listTimer = null;
   #reading = false; // the reader looks at the end of the active conversation
+  #links = new Map(); // media id → { until, said: a promise of what the server says }
+  #sent = new Map(); // clientMessageId → Picked, of what we sent since this tab was loaded
+  #queue = []; // files that wait to be uploaded, { chat, item }, and texts that go behind them, { chat, text }
+  #uploading = false;
 
   constructor(me, api) {
     this.me = me;
@@ -284,21 +291,120 @@ export class Model {
     return true;
   }
 
+  /** Sends files, a message each, in their order. The text goes with a single one, and behind several. */
+  async sendFiles(chat, files, text = "") {
+    await Promise.all(files.map((p) => p.measured)); // so that they take their room once
+    for (const picked of files) {
+      const item = {
+        clientMessageId: newId(), content: files.length === 1 ? text : "", messageType: picked.kind,
+        picked, share: 0, at: Date.now(), state: "waiting", error: "", uploaded: null, abort: null, onshare: null,
+      };
+      chat.waiting.push(item);
+      this.#queue.push({ chat, item });
+    }
+    if (files.length > 1 && text) this.#queue.push({ chat, text });
+    chat.divider = 0;
+    this.change();
+    this.#upload();
+  }
+
+  /** One file at a time: they arrive in their order, and a slow line is not shared. */
+  async #upload() {
+    if (this.#uploading) return;
+    this.#uploading = true;
+    for (let job; (job = this.#queue.shift()); ) {
+      if (job.item) await this.#uploadOne(job.chat, job.item);
+      else this.send(job.chat, job.text);
+    }
+    this.#uploading = false;
+  }
+
+  async #uploadOne(chat, item) {
+    if (!chat.waiting.includes(item)) return;
+    const { picked } = item;
+    item.abort = new AbortController();
+    const tell = (share) => { item.share = share; item.onshare?.(share); };
+    try {
+      tell(0);
+      item.uploaded ??= await this.client.upload(picked.file, { threadId: chat.threadId ?? undefined, name: picked.name, signal: item.abort.signal, onProgress: tell });
+      tell(null);
+      const { url, fileName, size, mimeType, width = picked.width, height = picked.height } = item.uploaded;
+      this.client.send({
+        ...(chat.threadId ? { threadId: chat.threadId } : { receiverId: chat.peer }),
+        clientMessageId: item.clientMessageId, content: item.content, messageType: item.messageType, originalLanguage: language(),
+        mediaUrls: [addressWith(url, { name: fileName, size, type: mimeType, width, height })],
+      });
+      this.#keepPreview(item);
+    } catch (e) {
+      if (item.abort.signal.aborted) return;
+      Object.assign(item, { state: "failed", share: null, error: e.status === 0 ? "The connection was lost." : e.message, offline: e.status === 0 });
+    }
+    this.change();
+  }
+
+  #keepPreview({ clientMessageId, picked }) {
+    this.#sent.set(clientMessageId, picked);
+    for (const [id, old] of this.#sent) {
+      if (this.#sent.size <= PREVIEWS) break;
+      old.close();
+      this.#sent.delete(id);
+    }
+  }
+
+  /** Where a file that we sent is found in this tab, or "". */
+  preview(clientMessageId) { return this.#sent.get(clientMessageId)?.preview ?? ""; }
+
+  /** What the server says of a file in a message, with links of this origin as paths. */
+  media(mediaId, { messageId, threadId }) {
+    const known = this.#links.get(mediaId);
+    if (known && known.until > Date.now() + 60_000) return known.said;
+    const link = { until: Infinity, said: null };
+    const here = (url) => (url && new URL(url).host === location.host ? url.slice(new URL(url).origin.length) : url);
+    link.said = this.client.media(mediaId, { messageId, threadId }).then((r) => {
+      link.until = r.expiresAt;
+      return { ...r, url: here(r.url), thumbnailUrl: here(r.thumbnailUrl) };
+    }, (e) => {
+      this.#links.delete(mediaId);
+      throw e;
+    });
+    this.#links.delete(mediaId);
+    this.#links.set(mediaId, link);
+    if (this.#links.size > LINKS) this.#links.delete(this.#links.keys().next().value);
+    return link.said;
+  }
+
   typing(chat, on = true) { this.client.typing(chat.threadId ? { threadId: chat.threadId } : { receiverId: chat.peer }, on); }
 
-  #wait(chat, { clientMessageId, content }) {
+  #wait(chat, { clientMessageId, content, messageType, mediaUrls }) {
     if (chat.waiting.some((w) => w.clientMessageId === clientMessageId)) return;
-    chat.waiting.push({ clientMessageId, content, at: Date.now(), state: "waiting", error: "" });
+    chat.waiting.push({ clientMessageId, content, messageType, mediaUrls, at: Date.now(), state: "waiting", error: "" });
   }
 
   retry(chat, item) {
-    this.discard(chat, item);
-    this.send(chat, item.content);
+    if (item.picked) {
+      Object.assign(item, { state: "waiting", error: "", share: 0, offline: false });
+      this.#queue.push({ chat, item });
+      this.change();
+      this.#upload();
+      return;
+    }
+    const { content, messageType, mediaUrls } = item;
+    this.discard(chat, item, false);
+    const to = chat.threadId ? { threadId: chat.threadId } : { receiverId: chat.peer };
+    const again = { content, ...(mediaUrls && { messageType, mediaUrls }) };
+    this.#wait(chat, { ...again, clientMessageId: this.client.send({ ...to, ...again, originalLanguage: language() }) });
+    this.change();
   }
 
-  discard(chat, item) {
+  /** Takes back what is not sent; a file that was uploaded for it goes too. */
+  discard(chat, item, files = true) {
     chat.waiting = chat.waiting.filter((w) => w !== item);
     this.client.cancel(item.clientMessageId);
+    item.abort?.abort();
+    if (files && item.picked) {
+      item.picked.close();
+      if (item.uploaded) this.client.deleteMedia(item.uploaded.mediaId).catch(() => {}); // nobody else knows of it
+    }
     this.change();
   }
 
@@ -377,7 +483,10 @@ export class Model {
 
   /** The connection is up again: what only comes live may have been missed. */
   #back() {
-    for (const c of this.chats.values()) c.stale = true;
+    for (const c of this.chats.values()) {
+      c.stale = true;
+      for (const item of c.waiting.filter((w) => w.offline)) this.retry(c, item);
+    }
     this.#listSoon();
     if (!this.active) return;
     this.load(this.active);

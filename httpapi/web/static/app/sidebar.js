@@ -1,6 +1,7 @@
 // The left pane: who we are, and the list of conversations.
 
 import { avatar, el, icon, iconButton, reconcile, setAvatar, setText, show } from "/app/dom.js";
+import { preview } from "/app/chat.js";
 import { newChat, newGroup, you } from "/app/dialogs.js";
 import { fullTime, listTime } from "/app/time.js";
 import { tick } from "/app/conversation.js";
@@ -103,7 +104,7 @@ export class Sidebar {
       return tick(ticks, null);
     }
     if (waiting) {
-      setText(text, waiting.content);
+      setText(text, preview(waiting));
       return tick(ticks, waiting.state === "sent" ? "sent" : waiting.state);
     }
     const own = c.last?.senderId === model.me.userId;
