@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -193,9 +195,49 @@ func newTrial(t *testing.T, w *wreck, cache string, window time.Duration) *trial
 	for range 5 {
 		tr.revoke(t)
 	}
+	var status int
+	if status, tr.kept = tr.upload(t); status != http.StatusOK {
+		t.Errorf("upload: %d", status)
+	}
 	tr.crowd.start()
 	tr.progress(t)
 	return tr
+}
+
+// fileText is what the file of upload holds.
+const fileText = "a file of the crowd"
+
+// upload stores a file and gives its address.
+func (tr *trial) upload(t *testing.T) (status int, url string) {
+	t.Helper()
+	status, out, err := call(t.Context(), "POST", tr.child.URL+"/api/media/upload", tr.watcher.Token,
+		map[string]any{"fileName": "crowd.txt", "contentType": "text/plain", "data": base64.StdEncoding.EncodeToString([]byte(fileText))})
+	if err != nil {
+		t.Errorf("upload: %v", err)
+	}
+	url, _ = out["url"].(string)
+	if strings.HasPrefix(url, "/") {
+		url = tr.child.URL + url
+	}
+	return status, url
+}
+
+// files waits until files come and go again.
+func (tr *trial) files(t *testing.T) {
+	t.Helper()
+	within(t, "files are stored and read", func() (bool, string) {
+		status, _ := tr.upload(t)
+		if status != http.StatusOK {
+			return false, fmt.Sprint("upload: ", status)
+		}
+		reply, err := http.Get(tr.kept)
+		if err != nil {
+			return false, err.Error()
+		}
+		defer reply.Body.Close()
+		b, err := io.ReadAll(reply.Body)
+		return err == nil && string(b) == fileText, fmt.Sprintf("%s %v %q", reply.Status, err, b)
+	})
 }
 
 // newcomer registers a person that does not write.
@@ -259,6 +301,11 @@ func (tr *trial) endure(t *testing.T, f fault) {
 		pause(t.Context(), half)
 		tr.revoke(t)
 	}
+	if f.files {
+		if status, _ := tr.upload(t); status != http.StatusServiceUnavailable {
+			t.Errorf("an upload without a store of files: %d", status)
+		}
+	}
 	if f.ready != "" {
 		if status, out, err := call(t.Context(), "GET", tr.child.URL+"/ready", "", nil); err != nil || status != http.StatusServiceUnavailable || !strings.Contains(fmt.Sprint(out), f.ready) {
 			t.Errorf("/ready: %d %v %v; want 503 with the name %s", status, out, err, f.ready)
@@ -301,6 +348,7 @@ func (tr *trial) recovers(t *testing.T) {
 	})
 	all.Go(func() { tr.presence(t) })
 	all.Go(func() { tr.sessions(t) })
+	all.Go(func() { tr.files(t) })
 	all.Wait()
 	if n := tr.crowd.drops.Load(); n != 0 {
 		t.Errorf("%d sockets were lost", n)
