@@ -155,7 +155,7 @@ export class Attachment {
     const close = () => box.close();
     const box = el("dialog", { class: "viewer", "aria-label": this.#name ? `Picture ${this.#name}` : "Picture" },
       el("header", {}, el("span", { class: "viewer-name" }, this.#name),
-        iconButton("save", "Save this picture", () => this.#save()), iconButton("close", "Close", close)),
+        iconButton("save", "Save this picture", () => this.#save()), iconButton("close", "Close", close, { autofocus: true })),
       el("img", { src: url, alt: this.#name, onclick: close }));
     box.addEventListener("close", () => box.remove());
     box.addEventListener("click", (e) => e.target === box && close());

@@ -18,6 +18,7 @@ export class Chat {
   total = 0; // of a group: how many members
   divider = 0; // the first unread seq when the conversation was opened
   draft = "";
+  files = []; // picked for it, and not sent yet
   gone = false; // we are in it no more
   stale = false; // receipts may have been missed
   #receipts = new Map(); // user id → { delivered, read }, of others

@@ -111,14 +111,15 @@ export class Conversation {
   }
 
   #switch(chat) {
-    if (this.#shown) this.#shown.draft = this.input.value;
+    const files = this.tray.take();
+    if (this.#shown) Object.assign(this.#shown, { draft: this.input.value, files });
     this.#shown = chat;
     this.#end = true;
     this.#came = this.#known = 0;
     reconcile(this.rows, [], (i) => i.key);
     if (!chat) return;
     this.input.value = chat.draft;
-    this.tray.clear();
+    this.tray.restore(chat.files);
     this.#grow();
   }
 

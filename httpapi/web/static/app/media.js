@@ -31,8 +31,8 @@ export function mediaOf(address, messageType = "") {
   const number = (name, most) => Math.min(most, Math.max(0, Math.trunc(Number(about.get(name))) || 0));
   return {
     mediaId: id[1],
-    kind: type ? kindOf(type) : messageType in SHOWN ? messageType : "file",
-    name: (about.get("name") ?? "").slice(0, 255),
+    kind: type ? kindOf(type) : Object.hasOwn(SHOWN, messageType) ? messageType : "file",
+    name: (about.get("name") ?? "").slice(-255),
     size: number("size", Number.MAX_SAFE_INTEGER),
     type,
     width: number("width", 20_000),

@@ -96,7 +96,11 @@ export class Tray {
     return list;
   }
 
-  clear() { for (const p of this.take()) p.close(); }
+  /** Takes back what take() gave. */
+  restore(list) {
+    for (const picked of list) this.#put(picked);
+    this.#drawn();
+  }
 
   #drawn() {
     show(this.element, this.#list.length > 0);
