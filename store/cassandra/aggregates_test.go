@@ -123,7 +123,7 @@ func cursorsWait(t *testing.T, s *shared) {
 func revocationsListed(t *testing.T, s *shared) {
 	var seen statements
 	cfg := s.config()
-	cfg.observe, cfg.ProbeEvery = seen.observe, time.Hour
+	cfg.observe, cfg.ProbeEvery, cfg.Log.Beat = seen.observe, time.Hour, time.Hour
 	st := open(t, cfg)
 	now := time.Now().UnixMilli()
 	mine := map[store.Revocation]bool{}

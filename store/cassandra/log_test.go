@@ -186,7 +186,7 @@ func statementsOfMessage(t *testing.T, s *shared) {
 	cfg := s.config()
 	cfg.observe = seen.observe
 	cfg.Log.RecentEvery, cfg.Log.IndexEvery = time.Hour, time.Hour // what is off the path stays away
-	cfg.ProbeEvery = time.Hour
+	cfg.ProbeEvery, cfg.Log.Beat = time.Hour, time.Hour
 	st := open(t, cfg)
 	a, b := id.NewUser(), id.NewUser()
 	seen.take()
@@ -222,6 +222,10 @@ func logMute(t *testing.T, s *shared) {
 	}
 	const n = 300
 	for round := range 3 {
+		first := direct(people[0], people[1], -1-round) // waits until there are connections again
+		history.Sent(first)
+		e := send(t, st.Log(), first)
+		history.Acked(e.Message, e.Duplicate, true)
 		done := make(chan struct{}, n)
 		for i := range n {
 			m := direct(people[i%len(people)], people[(i+1)%len(people)], round*n+i)
