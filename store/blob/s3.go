@@ -127,7 +127,7 @@ func (s *S3) connect(ctx context.Context) error {
 
 // try gives the bucket's region, and stores and removes an empty file: unlike a HEAD, its refusal says why.
 func (s *S3) try(ctx context.Context) (region string, err error) {
-	const probe = "probe"
+	const probe = "PROBE" // no key of a file has capitals
 	region, err = s.server.GetBucketLocation(ctx, s.cfg.Bucket)
 	if err == nil {
 		opts := minio.PutObjectOptions{DisableContentSha256: true}
