@@ -12,11 +12,11 @@ func TestAddresses(t *testing.T) {
 	t.Parallel()
 	for flag, forms := range map[string]map[string]string{
 		"--store": {
-			"pebble:/x":               "",
-			"memory:":                 "",
-			"cassandra://h/k":         "",
+			"pebble:/x":       "",
+			"memory:":         "",
+			"cassandra://h/k": "",
 			"cassandra://u@h1:9042,h2,[::1]:9043/k?dc=eu&rf=3&tls=/x/ca.pem": "",
-			"cassandra://h/k?tls=system&consistency=global&timeout=1s":      "",
+			"cassandra://h/k?tls=system&consistency=global&timeout=1s":       "",
 
 			"pebble:":                   "the name of a directory",
 			"memory:x":                  "memory: stands alone",

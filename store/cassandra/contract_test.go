@@ -37,7 +37,9 @@ func TestContractUndecided(t *testing.T) {
 	t.Run("Sessions", func(t *testing.T) {
 		storetest.Sessions(t, func(tb testing.TB) store.Sessions { return open(tb).Sessions })
 	})
-	t.Run("Devices", func(t *testing.T) { storetest.Devices(t, func(tb testing.TB) store.Devices { return open(tb).Devices }) })
+	t.Run("Devices", func(t *testing.T) {
+		storetest.Devices(t, func(tb testing.TB) store.Devices { return open(tb).Devices })
+	})
 	t.Run("Groups", func(t *testing.T) { storetest.Groups(t, open) })
 	t.Run("Members", func(t *testing.T) { storetest.Members(t, open) })
 }
