@@ -271,9 +271,9 @@ func TestFilesGoneAndBack(t *testing.T) {
 	s.isReady(t, "")
 }
 
-// TestTakeOver starts a second server on a keyspace: it is refused and told by whom, unless it takes over.
+// TestSecondServer starts a second server on a keyspace: it is refused and told by whom, unless it takes over.
 // The first then ends by itself, and its sockets with it.
-func TestTakeOver(t *testing.T) {
+func TestSecondServer(t *testing.T) {
 	t.Parallel()
 	on := realStack(t)
 	dir := t.TempDir()
