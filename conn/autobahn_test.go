@@ -32,7 +32,7 @@ func (repeat) op() ws.Op { return ws.Text }
 
 // TestAutobahn has Autobahn's fuzzing client (autobahntestsuite 0.8.2, for Python 2.7) try the engine with all
 // of its cases, save those of binary messages and compression, which the engine does not speak, and of
-// messages above 1 MiB. NON-STRICT, in 12 of 248 cases, is for what RFC 6455 leaves open: the answer to a
+// messages above 1 MiB. NON-STRICT, some ten of 248 cases, is for what RFC 6455 leaves open: the answer to a
 // message is not waited for when the next frame is broken, and UTF-8 is judged by the frame, not by the
 // byte. TOLKFLIP_TEST_AUTOBAHN names the program, wstest.
 func TestAutobahn(t *testing.T) {
