@@ -94,7 +94,7 @@ func (c *migrateCommand) move(p *program, s *settings, to string, log *slog.Logg
 		host = "unknown host"
 	}
 	cfg.Node, cfg.Address, cfg.PID = movingNode(host, path), host+": tolkflip migrate --from pebble:"+path, os.Getpid()
-	cfg.Log.Import = true
+	cfg.Log.Import, cfg.Log.CloseTimeout = true, time.Hour // it ends when every id is written
 	began := time.Now()
 	m, err := moveInto(p.ctx, cfg, from, p.stderr, log)
 	if err != nil {
