@@ -5,19 +5,25 @@
 // # Why an ack is safe
 //
 // A node takes slots in one conditional batch, which makes the version of the owners its epoch; every thread
-// belongs to a slot. What it writes carries its epoch: in the row's key, so that no owner overwrites another,
-// and in the timestamp, so that a statement that arrives late never covers a newer one. Then, before anyone is
-// told, it reads the version: the fence. An ack therefore follows a quorum write that was in before a quorum
-// read began that still saw the old version. Whoever takes the slot changes the version before it reads the
-// thread; so its read begins after the write was in, and it finds the row.
+// belongs to a slot. What it writes carries its epoch in the row's key, so that no owner overwrites another.
+// Then, before anyone is told, it reads the version: the fence. An ack therefore follows a quorum write that
+// was in before a quorum read began that still saw the old version. Whoever takes the slot changes the version
+// before it reads the thread; so its read begins after the write was in, and it finds the row.
 //
-// What it finds above indexed may be final or not; it makes all of it final, by writing it again under its own
-// epoch before it says anything. It goes from the highest seq down: were it to stop half way, what it wrote
-// stands at the end of the log and the older epochs before it, which reads as the same log; the other way
-// round the first higher epoch would cut off what follows. A row of a former owner that was in nobody's
-// sight then is in one of two places when it shows up: at a seq that has a row of a higher epoch, which
-// counts, or above the end, where its lower epoch says that it is not the log's. So the log ends at the first
-// missing seq, and at the first epoch that is lower than the one before.
+// What it finds above indexed may be final or not. It makes all of it final by writing it again under its own
+// epoch, before it says anything; so the log above indexed is always one owner's. Whose? The last one's that
+// got so far. One that was deposed before it had written all again may have left any part of that, and a read
+// may see any part of it, since pages and repairs take rows one by one. So each row says where the log ended
+// when its owner began (Term.Start): an owner of which a row from indexed to there is missing has said
+// nothing, and none of its rows counts. Of the others the highest epoch counts, from indexed+1 on until a row
+// is missing; unless the row at indexed has a higher one, for then that one's owner came later and saw nothing
+// above. (To take each seq's highest epoch, and to let the log end where epochs fall, is not enough: the rows
+// of two owners that never said anything can be read as a log that neither had, with a message twice in it,
+// and a half seen batch as one that ends before what was acked. Simulation found both.) At and below head the
+// highest epoch of a seq does count: whoever wrote a final seq later had read it.
+//
+// indexed is written with itself as the timestamp, so it only moves forward whoever writes it, and what it
+// says stays true: no owner finds it lower than one before it did.
 //
 // A write whose outcome is unknown is written again, the same, and nothing else of its thread is until it is
 // in: so a (seq, epoch) never has two contents. That its senders have been told "busy" by then costs a retry,
@@ -25,9 +31,9 @@
 //
 // An id is in memory from the ack on until its row in message_ids is in; indexed says up to which seq they
 // are, and moves after them. The next owner reads the rows from indexed on and has the ids above in memory
-// before it takes a message. The row at indexed itself is read for its epoch. A bucket (one partition) opens
-// when all ids of the one before are in, so no owner reads more than one bucket's end. And since head stays
-// within 1024 messages and 2 MiB of indexed, that is all that an activation reads and writes again.
+// before it takes a message. A bucket (one partition) opens when all ids of the one before are in, so an owner
+// has one bucket's end to settle. And since head stays within 1024 messages and 2 MiB of indexed, give or take
+// a turn, that is all that an activation reads and writes again.
 //
 // Tests play all of it under a scheduler of their own on three replicas with late, lost, torn and repeated
 // writes, owners that stand still, die and are deposed alive; and see that each rule switched off is noticed.
@@ -43,7 +49,7 @@
 // of lists are written off that path.
 //
 //	statements to the ack   a look-up, a batch, a fence: the first and the last shared between threads
-//	off the path            an index row a message, in calls of up to 64; indexed once in 256 messages
+//	off the path            an index row a message, in calls of up to 10; indexed once in 256 messages
 //	                        or 200 ms; last_bucket once in 16,384 messages
 //	first use of a thread   hint, indexed, a page of rows, a fence; batches where an owner died
 //
