@@ -72,9 +72,9 @@ func configOf(t testing.TB, url string) Config {
 	c.Prefix = "tolkflip-test:" + id.NewGroup().String() + ":"
 	c.Node = node()
 	c.Secret = []byte("a secret of tests")
-	c.Timeout, c.DialTimeout, c.DeadAfter = time.Hour, time.Hour, time.Hour
+	c.Timeout, c.DialTimeout, c.DeadAfter = 5*time.Minute, 5*time.Minute, 5*time.Minute
 	c.LeaseLife, c.LeaseBeat = leaseSlow*c.LeaseLife, leaseSlow*c.LeaseBeat
-	c.EchoEvery, c.ReloadDeaf = 100*time.Millisecond, 100*time.Millisecond
+	c.EchoEvery, c.ReloadDeaf = time.Hour, 100*time.Millisecond
 	return c
 }
 

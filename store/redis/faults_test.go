@@ -24,7 +24,7 @@ func quick(t testing.TB, url string) Config {
 	c, real := configOf(t, url), Default()
 	c.Timeout, c.DialTimeout, c.DeadAfter = 2*real.Timeout, real.DialTimeout, real.DeadAfter
 	c.LeaseLife, c.LeaseBeat = 3*time.Second, 200*time.Millisecond
-	c.HealthEvery = 100 * time.Millisecond
+	c.HealthEvery, c.EchoEvery = 100*time.Millisecond, 500*time.Millisecond
 	limits, err := memory.NewLimits(memory.DefaultCache(), memory.NewMetrics(nil))
 	must(t, err)
 	c.Fallback = limits
