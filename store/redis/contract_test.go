@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		// The driver closes connections that a cluster does not need any more five seconds later.
 		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"), // a refresh that waits its second
 	)
 }
 

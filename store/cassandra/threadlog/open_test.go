@@ -138,6 +138,7 @@ func TestBeats(t *testing.T) {
 		}
 		first := q.nodes[l.cfg.Node].Beat
 		time.Sleep(21 * time.Second) //nolint:forbidigo // a bubble's clock
+		synctest.Wait()
 		if n := q.calls["Beat"]; n != 5 {
 			t.Errorf("%d beats in 21 s", n)
 		}
@@ -217,6 +218,7 @@ func TestDeposed(t *testing.T) {
 			}
 		})
 		time.Sleep(time.Minute) //nolint:forbidigo // a bubble's clock
+		synctest.Wait()
 		if len(told) != 1 {
 			t.Errorf("Deposed was told %d times", len(told))
 		}
@@ -237,6 +239,7 @@ func TestDeposedWhileIdle(t *testing.T) {
 		}
 		steal(q, allSlots()...)
 		time.Sleep(cfg.Beat + time.Second) //nolint:forbidigo // a bubble's clock
+		synctest.Wait()
 		if !told {
 			t.Error("an idle node does not notice that it was deposed")
 		}
