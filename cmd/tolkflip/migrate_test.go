@@ -42,17 +42,18 @@ func TestMigrate(t *testing.T) {
 	address := keyspace(t)
 	s := start(t, onDisk)
 	people, groups := town(t, s)
-	before := views(t, s.URL, people)
 	data := s.Data
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s = start(t, func(c *Config) { c.Store, c.Data = "", data }) // its lists do not lag any more
+	before := views(t, s.URL, people)
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}
 	crowd := fillStore(t, filepath.Join(data, "store"), 60, 500)
 
 	args := []string{"migrate", "--from", "pebble:" + filepath.Join(data, "store"), "--to", address}
-	if code, _, errs := runProgram(t, args[:3]); code != exitUsage || !strings.Contains(errs, "--store cassandra://… is wanted") {
-		t.Errorf("without --to: exit %d %q", code, errs)
-	}
 	for range 2 {
 		killMove(t, args)
 	}
@@ -79,6 +80,44 @@ func TestMigrate(t *testing.T) {
 	}
 	crowd.check(t, moved)
 	continues(t, moved, people, groups)
+	if code, _, errs := runProgram(t, args); code != exitInUse || !strings.Contains(errs, "is in use by node") {
+		t.Errorf("into a keyspace that is served: exit %d %q", code, errs)
+	}
+	if err := moved.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := runProgram(t, args); code != exitFailed || !strings.Contains(errs, "is there with other messages") {
+		t.Errorf("into a keyspace that has gone on: exit %d %q", code, errs)
+	}
+}
+
+// TestMigrateRefuses: what cannot be moved, and why.
+func TestMigrateRefuses(t *testing.T) {
+	t.Parallel()
+	s := start(t, onDisk)
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		want string
+	}{
+		{"a running server's store", []string{"--from", "pebble:" + filepath.Join(s.Data, "store"), "--to", "cassandra://127.0.0.1:1/k"}, exitInUse, "stop that server first"},
+		{"nothing", nil, exitUsage, "--store cassandra://… is wanted"},
+		{"from nowhere", []string{"--from", "pebble:" + filepath.Join(s.Data, "nothing"), "--to", "cassandra://h/k"}, exitUsage, "--from: "},
+		{"from memory", []string{"--from", "memory:", "--to", "cassandra://h/k"}, exitUsage, "--from: pebble:DIR is wanted"},
+		{"into a directory", []string{"--from", "pebble:" + s.Data, "--to", "pebble:/x"}, exitUsage, `"pebble:": only cassandra://`},
+		{"to without from", []string{"--to", "cassandra://h/k"}, exitUsage, "--to: goes with --from"},
+		{"a keyspace that cannot be", []string{"--store", "cassandra://h/K"}, exitUsage, "--store: cassandra: a keyspace's name"},
+		{"a password in the address", []string{"--store", "cassandra://u:hidden@h/k"}, exitUsage, "TOLKFLIP_STORE_PASSWORD"},
+		{"a store that is not there", []string{"--store", "cassandra://127.0.0.1:1/k"}, exitFailed, "does Cassandra run there"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			code, _, errs := runProgram(t, append([]string{"migrate"}, c.args...))
+			if code != c.code || !strings.Contains(errs, c.want) || strings.Contains(errs, "hidden") {
+				t.Errorf("exit %d, %q; want %d and %q", code, errs, c.code, c.want)
+			}
+		})
+	}
 }
 
 // killMove runs the move in a process of its own and kills it once it has moved some messages.
