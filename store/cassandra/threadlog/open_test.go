@@ -75,9 +75,9 @@ func TestOpenTakesAgainAfterAnUnknownOutcome(t *testing.T) {
 				return nil
 			}
 			if applied {
-				q.late = hook
+				q.lateWith(hook)
 			} else {
-				q.fail = hook
+				q.failWith(hook)
 			}
 			l, err := try(t, testConfig(), q)
 			if err != nil {
@@ -94,12 +94,12 @@ func TestOpenGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, method := range []string{"Nodes", "Beat", "Slots", "Take"} {
 			q := newTable()
-			q.fail = func(m string) error {
+			q.failWith(func(m string) error {
 				if m == method {
 					return errDown
 				}
 				return nil
-			}
+			})
 			if _, err := try(t, testConfig(), q); !errors.Is(err, errDown) {
 				t.Errorf("%s fails: open says %v", method, err)
 			}
@@ -136,13 +136,14 @@ func TestBeats(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		first := q.nodes[l.cfg.Node].Beat
+		first, _ := q.beats(l.cfg.Node)
 		time.Sleep(21 * time.Second) //nolint:forbidigo // a bubble's clock
 		synctest.Wait()
-		if n := q.calls["Beat"]; n != 5 {
+		at, n := q.beats(l.cfg.Node)
+		if n != 5 {
 			t.Errorf("%d beats in 21 s", n)
 		}
-		if at := q.nodes[l.cfg.Node].Beat; at != first+20_000 {
+		if at != first+20_000 {
 			t.Errorf("the beat of 20 s says %d ms", at-first)
 		}
 	})

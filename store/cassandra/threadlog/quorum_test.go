@@ -42,13 +42,37 @@ func newTable() *table {
 	}
 }
 
+// beats gives a node's last beat, and how many there were of all.
+func (q *table) beats(n Node) (at int64, calls int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.nodes[n].Beat, q.calls["Beat"]
+}
+
+// failWith has statements ask hook before they do anything.
+func (q *table) failWith(hook func(method string) error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.fail = hook
+}
+
+// lateWith has statements ask hook after they did it.
+func (q *table) lateWith(hook func(method string) error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.late = hook
+}
+
 // do runs f as one statement.
 func (q *table) do(ctx context.Context, method string, f func()) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if q.fail != nil {
-		if err := q.fail(method); err != nil {
+	q.mu.Lock()
+	fail, late := q.fail, q.late
+	q.mu.Unlock()
+	if fail != nil {
+		if err := fail(method); err != nil {
 			return err
 		}
 	}
@@ -56,8 +80,8 @@ func (q *table) do(ctx context.Context, method string, f func()) error {
 	q.calls[method]++
 	f()
 	q.mu.Unlock()
-	if q.late != nil {
-		return q.late(method)
+	if late != nil {
+		return late(method)
 	}
 	return nil
 }

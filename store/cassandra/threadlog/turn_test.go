@@ -34,9 +34,9 @@ func TestUnknownOutcome(t *testing.T) {
 				q := newTable()
 				down, hook := failing("Write", errDown)
 				if applied {
-					q.late = hook
+					q.lateWith(hook)
 				} else {
-					q.fail = hook
+					q.failWith(hook)
 				}
 				l := open(t, testConfig(), q)
 				wantErr(t, "first send", send(l, in(0, 1)).Err, nil)
@@ -84,7 +84,7 @@ func TestRefusedWriteEndsTheTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newTable()
 		down, hook := failing("Write", fmt.Errorf("unavailable: %w", ErrRefused))
-		q.fail = hook
+		q.failWith(hook)
 		l := open(t, testConfig(), q)
 		down.Store(true)
 		wantErr(t, "refused send", send(l, in(0, 1)).Err, store.ErrBusy)
@@ -103,7 +103,7 @@ func TestRefusalAfterAnUnknownOutcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newTable()
 		var calls atomic.Int32
-		q.fail = func(m string) error {
+		q.failWith(func(m string) error {
 			if m != "Write" {
 				return nil
 			}
@@ -114,7 +114,7 @@ func TestRefusalAfterAnUnknownOutcome(t *testing.T) {
 				return ErrRefused
 			}
 			return nil
-		}
+		})
 		l := open(t, testConfig(), q)
 		m := in(0, 1)
 		wantErr(t, "send", send(l, m).Err, store.ErrBusy)
@@ -130,7 +130,7 @@ func TestUnknownBudget(t *testing.T) {
 		q, cfg := newTable(), testConfig()
 		cfg.UnknownThreads = 3
 		down, hook := failing("Write", errDown)
-		q.fail = hook
+		q.failWith(hook)
 		l := open(t, cfg, q)
 		down.Store(true)
 		for slot := range 3 {
@@ -201,7 +201,7 @@ func TestOutage(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				q := newTable()
 				down, hook := failing(method, errDown)
-				q.fail = hook
+				q.failWith(hook)
 				l := open(t, testConfig(), q)
 				down.Store(true)
 				m := in(0, 1)
@@ -229,12 +229,12 @@ func TestOffThePathRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, cfg := newTable(), testConfig()
 		var failures atomic.Int32
-		q.fail = func(m string) error {
+		q.failWith(func(m string) error {
 			if (m == "Index" || m == "SetIndexed" || m == "SetBucket") && failures.Add(1)%3 != 0 {
 				return errDown
 			}
 			return nil
-		}
+		})
 		var told atomic.Int32
 		cfg.Recent = func(_ context.Context, list []Recent) error {
 			if told.Add(1)%3 != 0 {
@@ -273,13 +273,13 @@ func TestCloseInAnOutage(t *testing.T) {
 		l := open(t, testConfig(), q)
 		wantErr(t, "send", send(l, in(0, 1)).Err, nil)
 		gate := make(chan struct{})
-		q.fail = func(m string) error {
+		q.failWith(func(m string) error {
 			if m == "Write" {
 				<-gate
 				return context.Canceled
 			}
 			return nil
-		}
+		})
 		context.AfterFunc(l.ctx, func() { close(gate) }) // as a driver's call ends with its context
 		results := make(chan error, 2)
 		for n := range 2 {
@@ -306,7 +306,7 @@ func TestFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newTable()
 		down, hook := failing("First", errDown)
-		q.fail = hook
+		q.failWith(hook)
 		l := open(t, testConfig(), q)
 		a, b := id.User{ID: id.ID{9}}, id.User{ID: id.ID{3}}
 		m := store.Message{ID: id.Message{ID: id.ID{1}}, Thread: id.Direct(a, b), Sender: a, Receiver: b, Sent: 77, Content: []byte("hi")}
@@ -412,12 +412,12 @@ func TestLookupsAndFencesAreShared(t *testing.T) {
 			wantErr(t, "first send", send(l, in(slot, 1)).Err, nil)
 		}
 		gates := map[string]chan struct{}{"Lookup": make(chan struct{}), "Version": make(chan struct{})}
-		q.fail = func(m string) error {
+		q.failWith(func(m string) error {
 			if gate := gates[m]; gate != nil {
 				<-gate
 			}
 			return nil
-		}
+		})
 		q.mu.Lock()
 		clear(q.calls)
 		q.mu.Unlock()
@@ -476,7 +476,7 @@ func TestWorkersAreBounded(t *testing.T) {
 		q, cfg := newTable(), testConfig()
 		cfg.Workers = 5
 		var now, most atomic.Int32
-		q.fail = func(m string) error {
+		q.failWith(func(m string) error {
 			if m == "Write" {
 				n := now.Add(1)
 				defer now.Add(-1)
@@ -486,7 +486,7 @@ func TestWorkersAreBounded(t *testing.T) {
 				time.Sleep(time.Millisecond) //nolint:forbidigo // a bubble's clock
 			}
 			return nil
-		}
+		})
 		l := open(t, cfg, q)
 		results := make(chan error, 200)
 		for slot := range 200 {
@@ -510,12 +510,12 @@ func TestReadsEndWithTheirContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newTable()
 		gate := make(chan struct{})
-		q.fail = func(m string) error {
+		q.failWith(func(m string) error {
 			if m == "Hint" {
 				<-gate
 			}
 			return nil
-		}
+		})
 		l := open(t, testConfig(), q)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
