@@ -22,7 +22,7 @@ type Body struct {
 	declared int64 // -1 where the client did not say
 	limit    int64
 	n        int64
-	started  time.Time
+	waited   time.Duration // in all reads
 	err      error
 }
 
@@ -53,13 +53,15 @@ func (b *Body) Read(p []byte) (int, error) {
 	if most := b.limit - b.n + 1; int64(len(p)) > most { // one byte more tells that it is too large
 		p = p[:most]
 	}
+	began := time.Now()
 	if b.conn != nil {
-		if err := b.conn.SetReadDeadline(b.r.api.cfg.pace(b.started, time.Now(), b.n)); err != nil {
+		if err := b.conn.SetReadDeadline(began.Add(b.r.api.cfg.patience(b.waited, b.n))); err != nil {
 			b.err = ErrCut
 			return 0, ErrCut
 		}
 	}
 	n, err := b.from.Read(p)
+	b.waited += time.Since(began)
 	b.n += int64(n)
 	if b.n > b.limit {
 		n -= int(b.n - b.limit)
@@ -97,16 +99,13 @@ var (
 	ErrCut = Refuse(fasthttp.StatusBadRequest, proto.Invalid, "Bad request")
 )
 
-// pace is until when the next byte must come, or go, of a body of which n did since it started: within
-// StreamSilence, and so that after the first StreamSilence the average does not fall below StreamRate.
-// Who sends a byte now and then holds its place no longer than who sends nothing.
-func (c *Config) pace(started, now time.Time, n int64) time.Time {
-	silence := now.Add(c.StreamSilence)
-	average := started.Add(c.StreamSilence + time.Duration(n)*time.Second/time.Duration(c.StreamRate))
-	if average.Before(silence) {
-		return average
-	}
-	return silence
+// patience is how long the next byte may take to come, or to go, of a body of which n did after waiting so
+// long for the peer in all: StreamSilence, and no longer than keeps the average above StreamRate, once the
+// first StreamSilence is used up. Who sends a byte now and then holds its place no longer than who sends
+// nothing. What we spend ourselves, waiting for a store, does not count.
+func (c *Config) patience(waited time.Duration, n int64) time.Duration {
+	left := c.StreamSilence + time.Duration(float64(n)/float64(c.StreamRate)*float64(time.Second)) - waited
+	return min(left, c.StreamSilence)
 }
 
 // Stream gives the body of a route that streams. It may be called once. What the handler leaves unread is
@@ -117,7 +116,7 @@ func (r *Request) Stream() *Body {
 }
 
 func (r *Request) open(limit int64) *Body {
-	b := &Body{r: r, from: r.rc.RequestBodyStream(), conn: r.rc.Conn(), declared: -1, limit: limit, started: time.Now()}
+	b := &Body{r: r, from: r.rc.RequestBodyStream(), conn: r.rc.Conn(), declared: -1, limit: limit}
 	if n := r.rc.Request.Header.ContentLength(); n >= 0 {
 		b.declared = int64(n)
 	}

@@ -20,7 +20,7 @@ type Config struct {
 	WriteTimeout   time.Duration // for sending one reply
 	IdleTimeout    time.Duration // between two requests of a connection
 	StreamSilence  time.Duration // without a byte of a streamed body, in or out
-	StreamRate     int           // bytes a second that such a body keeps up on average, after the first silence
+	StreamRate     int           // bytes a second that a peer keeps up on average in such a body, after the first silence
 	ReadBuffer     int           // bytes; the head of a request must fit
 	MaxBody        int           // bytes of a JSON body; over it 413
 	MaxConnections int           // over all ports; over it 503 and Retry-After

@@ -47,7 +47,7 @@
 // Bodies are read behind the door. fasthttp reads a body before it calls anybody unless it streams, so all
 // ports stream, one byte is read ahead (it knows no fewer), and the kit reads the rest once it knows who
 // asks: a stranger costs no buffer. fasthttp holds a streamed body to no size and no deadline; Body and
-// Config.pace do, and ReplyStream does for what goes out. A route that streams is a Raw one with
+// Config.patience do, and ReplyStream does for what goes out. A route that streams is a Raw one with
 // Route.Stream. A client that is refused while it sends large bodies is read on for a moment behind the
 // reply (linger.go), since a reset would overtake it; "Expect: 100-continue" is answered at the door.
 //

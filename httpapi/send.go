@@ -14,7 +14,7 @@ import (
 func (r *Request) ReplyStream(status int, contentType string, body io.ReadCloser, size int64) {
 	r.rc.SetStatusCode(status)
 	r.rc.SetContentType(contentType)
-	r.rc.SetBodyStream(&outgoing{ReadCloser: body, conn: r.rc.Conn(), cfg: &r.api.cfg, started: time.Now()}, int(size))
+	r.rc.SetBodyStream(&outgoing{ReadCloser: body, conn: r.rc.Conn(), cfg: &r.api.cfg}, int(size))
 }
 
 // ReplyLength answers a HEAD: the length that the body would have.
@@ -73,10 +73,10 @@ func validHost(h string) bool {
 // outgoing is a body on its way out, which its reader must take at a pace.
 type outgoing struct {
 	io.ReadCloser
-	conn    net.Conn
-	cfg     *Config
-	started time.Time
-	n       int64
+	conn   net.Conn
+	cfg    *Config
+	waited time.Duration // in all writes
+	n      int64
 }
 
 // SupportsBodyWriteTo makes fasthttp use WriteTo, and with it our larger writes.
@@ -89,12 +89,14 @@ func (o *outgoing) WriteTo(w io.Writer) (int64, error) {
 	for {
 		n, err := o.Read(buf[:])
 		if n > 0 {
+			began := time.Now()
 			if o.conn != nil {
-				if late := o.conn.SetWriteDeadline(o.cfg.pace(o.started, time.Now(), o.n)); late != nil {
+				if late := o.conn.SetWriteDeadline(began.Add(o.cfg.patience(o.waited, o.n))); late != nil {
 					return o.n, late
 				}
 			}
 			sent, failed := w.Write(buf[:n])
+			o.waited += time.Since(began)
 			o.n += int64(sent)
 			if failed != nil {
 				return o.n, failed

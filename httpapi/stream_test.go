@@ -319,25 +319,24 @@ func TestLingersAreBounded(t *testing.T) {
 	settled(lingerCut)
 }
 
-func TestPace(t *testing.T) {
+func TestPatience(t *testing.T) {
 	t.Parallel()
 	c := Config{StreamSilence: 30 * time.Second, StreamRate: 1000}
-	start := time.Unix(1_000_000, 0)
-	at := func(s float64) time.Time { return start.Add(time.Duration(s * float64(time.Second))) }
 	for _, tc := range []struct {
-		now  float64
-		n    int64
-		want float64
+		waited time.Duration
+		n      int64
+		want   time.Duration
 	}{
-		{0, 0, 30},
-		{29, 1, 30.001},   // a byte now and then gains nothing
-		{10, 5_000, 35},   // 5 s worth of bytes
-		{10, 100_000, 40}, // never more than the silence
-		{100, 100_000, 130},
-		{100, 70_000, 100}, // the average is reached right now
+		{0, 0, 30 * time.Second},
+		{29 * time.Second, 1, time.Second + time.Millisecond}, // a byte now and then gains nothing
+		{30 * time.Second, 0, 0},
+		{10 * time.Second, 5_000, 25 * time.Second},
+		{10 * time.Second, 100_000, 30 * time.Second},  // never more than the silence
+		{100 * time.Second, 70_000, 0},                 // the average is reached right now
+		{100 * time.Second, 60_000, -10 * time.Second}, // and here it was missed
 	} {
-		if got := c.pace(start, at(tc.now), tc.n); !got.Equal(at(tc.want)) {
-			t.Errorf("after %vs and %d bytes: until %v, want %v", tc.now, tc.n, got.Sub(start), tc.want)
+		if got := c.patience(tc.waited, tc.n); got != tc.want {
+			t.Errorf("after waiting %v for %d bytes: %v, want %v", tc.waited, tc.n, got, tc.want)
 		}
 	}
 }

@@ -128,7 +128,7 @@ func (s *Service) send(ctx context.Context, r *httpapi.Request, row store.Media,
 		r.ReplyLength(status, kind, n)
 		return nil
 	}
-	// The content outlives the handler: it ends with the server, or at the pace of the kit.
+	// The content outlives the handler: it ends with the server, or at the kit's patience.
 	body, _, err := s.blobs.Open(r.Context(), key, from, n)
 	if err != nil {
 		return err
