@@ -87,7 +87,7 @@ func alone(rest string) error {
 
 func aDirectory(rest string) error {
 	if rest == "" {
-		return errors.New("the name of a directory is wanted behind the :")
+		return errors.New("the name of a directory is wanted, as in pebble:DIR and dir:DIR")
 	}
 	return nil
 }

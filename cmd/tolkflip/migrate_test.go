@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -264,7 +263,7 @@ func fillStore(t *testing.T, dir string, threads, per int) horde {
 	t.Helper()
 	cfg := pebble.Default()
 	cfg.Dir = dir
-	p := must[*pebble.Store](t, "open")(pebble.Open(cfg, slog.New(slog.NewTextHandler(io.Discard, nil)), nil))
+	p := must[*pebble.Store](t, "open")(pebble.Open(cfg, slog.New(slog.DiscardHandler), nil))
 	defer p.Close()
 	h := horde{threads: map[id.Thread][]store.Message{}, per: per}
 	var done sync.WaitGroup

@@ -34,7 +34,7 @@ func Count(ctx context.Context, cfg Config, after int64, log *slog.Logger) (map[
 	if err := s.connect(ctx); err != nil {
 		return nil, err
 	}
-	defer s.session.Session.Close()
+	defer s.session.Close()
 	all := map[string]int64{}
 	for _, w := range walks(after) {
 		found, err := w.through(ctx, s)
