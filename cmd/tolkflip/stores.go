@@ -96,7 +96,7 @@ func openStores(ctx context.Context, o opening) (_ *stores, err error) {
 		return nil, trouble("cache", o.cfg.Cache, err)
 	}
 	s.parts = append(s.parts, part{name: "cache", healthy: c.Healthy, close: c.Close})
-	s.codes, s.limits, s.fanout = c.Codes(), c.Limits(), c.Fanout()
+	s.codes, s.limits = c.Codes(), c.Limits()
 	m, checkpoint, err := o.openMain(ctx, c.Recency())
 	if err != nil {
 		return nil, storeTrouble(o.cfg.Store, err)
@@ -104,6 +104,9 @@ func openStores(ctx context.Context, o opening) (_ *stores, err error) {
 	s.parts, s.checkpoint = append(s.parts, part{name: "store", healthy: m.Healthy, close: m.Close}), checkpoint
 	s.users, s.sessions, s.threads, s.cursors, s.groups = m.Users(), m.Sessions(), m.Threads(), m.Cursors(), m.Groups()
 	s.members, s.devices, s.media, s.log = m.Members(), m.Devices(), m.Media(), m.Log()
+	if scheme, _ := split(o.cfg.Store); scheme == cassandra.Scheme { // other stores have one node
+		s.fanout = c.Fanout()
+	}
 	if s.fanout != nil {
 		s.sessions = told{s.sessions, s.fanout, o.log.With("part", "revocations"), time.Now}
 	}
