@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -24,6 +25,7 @@ type Body struct {
 	n        int64
 	waited   time.Duration // in all reads
 	err      error
+	release  func() bool // ends the watch over the server's end
 }
 
 // Declared is the length that the client gave, or -1.
@@ -55,7 +57,8 @@ func (b *Body) Read(p []byte) (int, error) {
 	}
 	began := time.Now()
 	if b.conn != nil {
-		if err := b.conn.SetReadDeadline(began.Add(b.r.api.cfg.patience(b.waited, b.n))); err != nil {
+		err := b.conn.SetReadDeadline(began.Add(b.r.api.cfg.patience(b.waited, b.n)))
+		if err != nil || b.r.api.base.Err() != nil {
 			b.err = ErrCut
 			return 0, ErrCut
 		}
@@ -111,8 +114,12 @@ func (c *Config) patience(waited time.Duration, n int64) time.Duration {
 // Stream gives the body of a route that streams. It may be called once. What the handler leaves unread is
 // read away, or the connection is closed.
 func (r *Request) Stream() *Body {
-	r.body = r.open(r.route.Stream)
-	return r.body
+	b := r.open(r.route.Stream)
+	if b.conn != nil {
+		b.release = context.AfterFunc(r.api.base, func() { _ = b.conn.SetReadDeadline(time.Unix(1, 0)) }) // fails only where it is gone
+	}
+	r.body = b
+	return b
 }
 
 func (r *Request) open(limit int64) *Body {
@@ -178,8 +185,11 @@ func (r *Request) readBody() error {
 	}
 }
 
-// releaseBody gives the buffer of readBody back.
+// releaseBody gives back what reading the body took.
 func (r *Request) releaseBody() {
+	if r.body != nil && r.body.release != nil {
+		r.body.release()
+	}
 	if r.kept == nil {
 		return
 	}

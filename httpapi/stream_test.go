@@ -218,6 +218,19 @@ func TestSlowStream(t *testing.T) {
 	}
 }
 
+// TestCloseEndsStreams closes the kit while a body is waited for.
+func TestCloseEndsStreams(t *testing.T) {
+	t.Parallel()
+	got := make(chan error, 1)
+	f := start(t, streaming(got), func(c *Config, _ *Deps) { c.StreamSilence = time.Hour })
+	out, reply := f.talk()
+	write(t, out, "POST /count HTTP/1.1\r\n"+authorized+"Content-Length: 10\r\n\r\n12345")
+	f.api.Close()
+	if res, body := reply(); <-got == nil || res.StatusCode < 400 {
+		t.Errorf("%d %s", res.StatusCode, body)
+	}
+}
+
 func TestSlowBody(t *testing.T) {
 	t.Parallel()
 	f := start(t, streaming(nil), func(c *Config, _ *Deps) { c.BodyTimeout = time.Millisecond })

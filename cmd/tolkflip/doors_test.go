@@ -136,7 +136,7 @@ func isOpen(path string) bool {
 		}
 	}
 	if strings.HasSuffix(path, "/{mediaId}/content") {
-		return true // a link's signature, or a token: TestMediaIsPrivate
+		return true // a link's signature, or a token: TestMedia
 	}
 	return strings.HasSuffix(path, "/health") || strings.HasPrefix(path, "/app") || strings.HasPrefix(path, "/icon") || strings.HasPrefix(path, "/tolkflip.")
 }
