@@ -3,7 +3,6 @@ package cassandra
 import (
 	"context"
 	"errors"
-	"os"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -142,34 +141,6 @@ func statementsOfList(t *testing.T, s *shared) {
 	}
 	if got := seen.take(); len(got) != 2 {
 		t.Errorf("the second page: %q", got)
-	}
-}
-
-// TestListTimes prints how long the newest 50 of many threads take, with nothing else running.
-func TestListTimes(t *testing.T) {
-	if os.Getenv("TOLKFLIP_TEST_TIMES") == "" { //nolint:forbidigo // of tests alone
-		t.Skip("TOLKFLIP_TEST_TIMES is not set: prints times of a quiet machine")
-	}
-	s := share(t)
-	cfg := s.config()
-	st := open(t, cfg)
-	cfg = s.config()
-	cfg.Recency = newFrail(t)
-	warm := open(t, cfg)
-	u := id.NewUser()
-	befriend(t, st, u, manyThreads)
-	for name, st := range map[string]*Store{"without a cache": st, "with a cache that knows": warm} {
-		var times []time.Duration
-		for range 25 {
-			start := time.Now()
-			if _, _, err := st.Threads().ByUser(t.Context(), u, nil, 50); err != nil {
-				t.Fatal(err)
-			}
-			times = append(times, time.Since(start))
-		}
-		times = times[5:]
-		slices.Sort(times)
-		t.Logf("the newest 50 of %d threads, %s: median %v, worst %v of %d", manyThreads, name, times[len(times)/2], times[len(times)-1], len(times))
 	}
 }
 
