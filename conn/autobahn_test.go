@@ -37,7 +37,7 @@ func (repeat) op() ws.Op { return ws.Text }
 // byte. TOLKFLIP_TEST_AUTOBAHN names the program, wstest.
 func TestAutobahn(t *testing.T) {
 	t.Parallel()
-	program := os.Getenv("TOLKFLIP_TEST_AUTOBAHN")
+	program := os.Getenv("TOLKFLIP_TEST_AUTOBAHN") //nolint:forbidigo // a setting of the test, not of the product
 	if program == "" {
 		t.Skip("TOLKFLIP_TEST_AUTOBAHN does not name Autobahn's wstest")
 	}
