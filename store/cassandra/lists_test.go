@@ -20,7 +20,7 @@ type frail struct {
 	down atomic.Bool
 }
 
-var errDown = errors.New("the cache is down") //nolint:gochecknoglobals // never changes
+var errDown = errors.New("the cache is down")
 
 func newFrail(t testing.TB) *frail {
 	t.Helper()
@@ -199,12 +199,16 @@ func listCache(t *testing.T, s *shared) {
 		t.Fatal("a move is not seen while the cache is down")
 	}
 	cache.down.Store(false)
-	if newest() != threads[7] || newest() != threads[7] {
-		t.Fatal("a move that the cache missed is not seen when it is back")
+	for range 2 { // it is filled, and then asked
+		if newest() != threads[7] {
+			t.Fatal("a move that the cache missed is not seen when it is back")
+		}
 	}
 	cache.Recency = newFrail(t).Recency // it forgot all
-	if newest() != threads[7] || newest() != threads[7] {
-		t.Fatal("the cache was not filled again")
+	for range 2 {
+		if newest() != threads[7] {
+			t.Fatal("the list is wrong when the cache forgot")
+		}
 	}
 }
 
