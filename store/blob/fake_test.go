@@ -98,8 +98,8 @@ func refuse(w http.ResponseWriter, status int, code string) {
 }
 
 func (f *fake) answer(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
+	body := make([]byte, max(r.ContentLength, 0))
+	if _, err := io.ReadFull(r.Body, body); err != nil {
 		return
 	}
 	sum := sha256.Sum256(body)
@@ -200,7 +200,12 @@ func (f *fake) ofUpload(w http.ResponseWriter, r *http.Request, key string, body
 			_, _ = fmt.Fprintf(w, "<InitiateMultipartUploadResult><UploadId>%s</UploadId></InitiateMultipartUploadResult>", id)
 			return
 		}
-		var whole, sums []byte
+		var sums []byte
+		size := 0
+		for _, part := range u.parts {
+			size += len(part)
+		}
+		whole := make([]byte, 0, size)
 		for n := range len(u.parts) {
 			part := u.parts[n+1]
 			if len(part) < minPart && n+1 < len(u.parts) {

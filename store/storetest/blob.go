@@ -346,8 +346,8 @@ func blobsTypes(t *testing.T, blobs store.Blobs) {
 
 // blobsManyAtOnce uploads more parts than any buffer holds.
 func blobsManyAtOnce(t *testing.T, blobs store.Blobs) {
-	const files = 24
-	size := func(i int) int { return (i%4)*partBytes + i*1000 }
+	const files = 15
+	size := func(i int) int { return (i%3)*partBytes + i*1000 }
 	all(files, func(i int) {
 		content := noise(uint64(100+i), size(i))
 		if n, err := blobs.Put(t.Context(), fmt.Sprintf("many/%d", i), "a/b", plain{bytes.NewReader(content)}, -1); err != nil || n != int64(size(i)) {
