@@ -97,10 +97,16 @@ func (l *lingers) close() {
 
 // linger reads away what comes until the peer is done, the time is over or ctx ends.
 func linger(ctx context.Context, c net.Conn) lingerEnd {
+	cut := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(cut)
 		_ = c.SetReadDeadline(time.Unix(1, 0)) // fails only where the connection is gone
 	})
-	defer stop()
+	defer func() {
+		if !stop() { // it has begun, and c is another's once we return
+			<-cut
+		}
+	}()
 	if c.SetReadDeadline(time.Now().Add(lingerFor)) != nil || ctx.Err() != nil {
 		return lingerCut
 	}
