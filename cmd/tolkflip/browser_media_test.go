@@ -19,14 +19,20 @@ import (
 
 // TestBrowserMedia sends pictures and files from one tab to another in all the ways that the page knows.
 func TestBrowserMedia(t *testing.T) {
-	t.Run("embedded", func(t *testing.T) { testBrowserMedia(t, embedded()) })
-	t.Run("real", func(t *testing.T) { testBrowserMedia(t, realStack(t)) })
+	t.Run("embedded", func(t *testing.T) { testBrowserMedia(t, embedded(), "") })
+	t.Run("real", func(t *testing.T) { testBrowserMedia(t, realStack(t), "") })
+	t.Run("from the bucket", func(t *testing.T) {
+		on := realStack(t)
+		u, _, _ := s3Of(t, os.Getenv("TOLKFLIP_TEST_S3"))
+		testBrowserMedia(t, on, "http://"+u.Host)
+	})
 }
 
-func testBrowserMedia(t *testing.T, on stack) {
-	srv := startOn(t, on, nil)
+// testBrowserMedia reads files from this server, or from the store itself at direct.
+func testBrowserMedia(t *testing.T, on stack, direct string) {
+	srv := startOn(t, on, func(c *Config) { c.BlobPublicURL = direct })
 	b := newBrowser(t)
-	g := gallery{dir: t.TempDir(), srv: srv}
+	g := gallery{dir: t.TempDir(), direct: direct}
 	g.ada = b.visit("Ada Lovelace", g.numbers.number(), srv.URL)
 	g.ada.register()
 	g.bob = b.visit("Bob Moog", g.numbers.number(), srv.URL)
@@ -43,8 +49,8 @@ func testBrowserMedia(t *testing.T, on stack) {
 // gallery is who plays in TestBrowserMedia.
 type gallery struct {
 	dir      string
+	direct   string // where the tabs read files, if not here
 	numbers  phones
-	srv      *testServer
 	ada, bob *tab
 }
 
@@ -150,6 +156,10 @@ func (g *gallery) file(t *testing.T) {
 	})()`)
 	g.bob.look("file")
 	g.bob.saves(`[...document.querySelectorAll(".theirs .card-file")].at(-1)`)
+	if g.direct != "" { // which the page may show, and not read
+		g.bob.until("it comes from the store", `window.saved.href.startsWith(%s) && window.saved.href.includes("attachment")`, g.direct+"/")
+		return
+	}
 	g.bob.js(`fetch(window.saved.href).then(async (r) => { window.saved.text = await r.text(); window.saved.how = r.headers.get("Content-Disposition"); })`)
 	g.bob.until("it is the same text", `window.saved.text === "Chapter one. ".repeat(1000) && window.saved.how.startsWith("attachment") && window.saved.name === "Notes _b_.txt"`)
 	g.ada.saves(`[...document.querySelectorAll(".own .card-file")].at(-1)`)
