@@ -20,11 +20,13 @@ import (
 // TestBrowserMedia sends pictures and files from one tab to another in all the ways that the page knows.
 func TestBrowserMedia(t *testing.T) {
 	t.Run("embedded", func(t *testing.T) { testBrowserMedia(t, embedded(), "") })
-	t.Run("real", func(t *testing.T) { testBrowserMedia(t, realStack(t), "") })
-	t.Run("from the bucket", func(t *testing.T) {
+	t.Run("real", func(t *testing.T) {
 		on := realStack(t)
-		u, _, _ := s3Of(t, os.Getenv("TOLKFLIP_TEST_S3"))
-		testBrowserMedia(t, on, "http://"+u.Host)
+		t.Run("through the server", func(t *testing.T) { testBrowserMedia(t, on, "") })
+		t.Run("from the bucket", func(t *testing.T) {
+			u, _, _ := s3Of(t, os.Getenv("TOLKFLIP_TEST_S3"))
+			testBrowserMedia(t, on, "http://"+u.Host)
+		})
 	})
 }
 

@@ -197,8 +197,8 @@ func TestUploadsAtOnce(t *testing.T) {
 			t.Errorf("the memory grew by %d MB", grown/1_000_000)
 		}
 	}
-	t.Run("disk", func(t *testing.T) { run(t, nil) })
-	t.Run("s3", func(t *testing.T) {
+	t.Run("embedded", func(t *testing.T) { run(t, nil) })
+	t.Run("real", func(t *testing.T) {
 		on := realStack(t)
 		run(t, []string{"TOLKFLIP_BLOB_KEY=" + on.secrets["blob-key"], "TOLKFLIP_BLOB_SECRET=" + on.secrets["blob-secret"]}, "--blob", on.blob)
 	})
