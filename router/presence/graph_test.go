@@ -199,15 +199,30 @@ func TestGraphSlotReuse(t *testing.T) {
 func TestGraphConcurrently(t *testing.T) {
 	t.Parallel()
 	g := newGraph()
-	var wg sync.WaitGroup
-	done := make(chan struct{})
+	var wg, half sync.WaitGroup
+	half.Add(4)
+	done, seen := make(chan struct{}), make(chan struct{})
 	walked := make(chan int)
+	long := make(chan struct{}) // closed when the list is at its longest, until seen is closed
+	go func() {
+		half.Wait()
+		close(long)
+	}()
 	go func() { // as Run does
-		longest := 0
+		longest, wait := 0, long
 		for {
+			at := false
+			select {
+			case <-wait:
+				at, wait = true, nil
+			default:
+			}
 			n := 0
 			g.each(userAt(1), func(router.Conn, id.User, bool) { n++ })
 			longest = max(longest, n)
+			if at {
+				close(seen)
+			}
 			g.sweepAll()
 			select {
 			case <-done:
@@ -220,6 +235,10 @@ func TestGraphConcurrently(t *testing.T) {
 	for k := range 4 {
 		wg.Go(func() {
 			for i := range 1500 {
+				if i == 600 { // now some are closed, too
+					half.Done()
+					<-seen
+				}
 				c := connAt(1+k*2000+i%700, 1+i)
 				g.add(router.Caller{Conn: c, User: userAt(9000 + k)}, []wanted{{userAt(1), true}, {userAt(i), true}}, 10)
 				if i%3 == 0 {
