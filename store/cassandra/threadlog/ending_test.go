@@ -18,7 +18,7 @@ func rowsOf(t *testing.T, text string) (list []Row) {
 		if _, err := fmt.Sscanf(f, "%d:%d/%d=%c", &r.Seq, &r.Epoch, &r.Start, &name); err != nil {
 			t.Fatalf("%s: %v", f, err)
 		}
-		r.Message.ID = id.Message{ID: id.ID{name}}
+		r.ID = id.Message{ID: id.ID{name}}
 		list = append(list, r)
 	}
 	return list

@@ -146,7 +146,7 @@ func TestBodyHash(t *testing.T) {
 			a, _ := bodyHash(nil, &list[i])
 			b, _ := bodyHash([]byte("scratch"), &list[j])
 			if (a == b) != store.SameBody(&list[i], &list[j]) {
-				t.Errorf("bodies %d and %d: the same %v, the same hash %v", i, j, !(a == b), a == b)
+				t.Errorf("bodies %d and %d: the same %v, the same hash %v", i, j, a != b, a == b)
 			}
 		}
 	}
@@ -202,7 +202,8 @@ func TestGather(t *testing.T) {
 	if list := g.take(0, func(*thread) int { return 0 }); len(list) != 1 || list[0] != threads[4] {
 		t.Error("a call without a limit does not take all")
 	}
-	if g.next() || g.next() || g.calls != 0 {
+	first, second := g.next(), g.next()
+	if first || second || g.calls != 0 {
 		t.Errorf("%d calls with nobody waiting", g.calls)
 	}
 }
@@ -216,7 +217,8 @@ func TestBudget(t *testing.T) {
 		t.Error("more fits beside it")
 	}
 	b.give(1, 1000)
-	if !b.take(1, 50) || !b.take(1, 50) || b.take(1, 0) {
+	first, second, third := b.take(1, 50), b.take(1, 50), b.take(1, 0)
+	if !first || !second || third {
 		t.Error("two of 50 fill a budget of 100 bytes and 2 items")
 	}
 	if n, size := b.items.Load(), b.bytes.Load(); n != 2 || size != 100 {

@@ -28,7 +28,6 @@ type trial struct {
 // tally is what happened, to see that a run met what it is for.
 type tally struct {
 	seeds, acks, duplicates, conflicts, takes, kills, pauses, closes, reads, marks, unknown, refused, statements, log int
-	odds                                                                                                              [5]int
 }
 
 func (t *tally) add(o *tally) {
@@ -70,11 +69,13 @@ const (
 
 // The weathers of trials.
 const (
-	fair  = iota // much is written, and now and then something happens
-	rough        // nodes take over from each other all the time
-	torn         // they do, and few writes of messages succeed at the first attempt
-	slow         // whoever has an answer takes long to look at it
-	noIDs        // ids are hard to write
+	fair   = iota // much is written, and now and then something happens
+	rough         // nodes take over from each other all the time
+	torn          // they do, and few writes of messages succeed at the first attempt
+	slow          // whoever has an answer takes long to look at it
+	noIDs         // ids are hard to write
+	pairs         // two nodes take over one after the other, while writes of messages often fail
+	fences        // fence reads take long
 	weathers
 )
 
@@ -100,6 +101,14 @@ func weatherOf(kind int) weather {
 			torn: 0.30, lost: 0.20, rowsTorn: 0.02, rowsLost: 0.01, still: 0.02, stillMost: 300, late: 0.03,
 			calmLeast: 100, calmMost: 500, open: 0.5, together: 0.2, end: 3000, messages: 16,
 		},
+		pairs: {
+			torn: 0.02, lost: 0.01, rowsTorn: 0.30, rowsLost: 0.15, still: 0.05, stillMost: 150, late: 0.03,
+			calmLeast: 80, calmMost: 300, open: 0.8, together: 0.8, end: 2500, messages: 10,
+		},
+		fences: {
+			torn: 0.02, lost: 0.01, rowsTorn: 0.05, rowsLost: 0.03, still: 0.02, stillMost: 150, late: 0.03, fenceStill: 0.4,
+			calmLeast: 80, calmMost: 300, open: 0.8, together: 0.3, end: 2500, messages: 16,
+		},
 	}[kind]
 }
 
@@ -124,7 +133,7 @@ func (t *trial) run(s *sched, seed uint64, w weather) error {
 	a, b := id.User{ID: id.ID{1}}, id.User{ID: id.ID{2}}
 	group := id.Thread{ID: id.ID{14: 3, 15: 200}}
 	t.cluster = newCluster(s, w, []id.Thread{id.Direct(a, b), group})
-	t.cluster.bits, t.cluster.stampless = simShape().bucketBits, t.stampless
+	t.bits, t.cluster.stampless = simShape().bucketBits, t.stampless
 	t.history = history{t: t, a: a, b: b, acked: map[int]acked{}}
 	t.tally = tally{}
 	t.nodes = nil
@@ -135,8 +144,9 @@ func (t *trial) run(s *sched, seed uint64, w weather) error {
 	t.at(200, t.trouble)
 	for k := range simClients {
 		c := &sender{t: t, k: k}
-		c.next()
-		c.next()
+		for range 3 {
+			c.next()
+		}
 	}
 	for range 2 {
 		t.at(t.between(20, 100), t.read)
@@ -148,7 +158,7 @@ func (t *trial) run(s *sched, seed uint64, w weather) error {
 	for _, n := range t.nodes {
 		n.kill()
 	}
-	t.tally.unknown, t.tally.refused, t.tally.statements = t.cluster.unknown, t.cluster.refused, t.cluster.statements
+	t.tally.unknown, t.tally.refused, t.tally.statements = t.unknown, t.refused, t.statements
 	return s.err
 }
 
@@ -221,7 +231,7 @@ func (n *simNode) open() {
 		}
 		t.history.page(t.index(thread), rows, nil, "activation")
 	}
-	t.sched.start(p, func() {
+	t.start(p, func() {
 		if err := l.start(context.Background()); err != nil {
 			return
 		}
@@ -249,7 +259,7 @@ func (n *simNode) close() {
 	l := n.l
 	n.l = nil
 	n.t.tally.closes++
-	n.t.sched.start(n.p, func() {
+	n.t.start(n.p, func() {
 		l.hot.mu.Lock()
 		l.hot.ring = nil // it is not mapped memory
 		l.hot.mu.Unlock()
@@ -272,7 +282,7 @@ func (t *trial) anyNode() *simNode {
 	return nil
 }
 
-// sender sends its messages, two at a time, each until it is acked, through whichever node.
+// sender sends its messages, three at a time, each until it is acked, through whichever node.
 type sender struct {
 	t    *trial
 	k, i int
@@ -377,5 +387,5 @@ func (t *trial) readFrom(n *simNode) {
 	}
 	l := n.l
 	t.tally.reads++
-	t.sched.start(n.p, func() { t.history.read(n, l, i) })
+	t.start(n.p, func() { t.history.read(n, l, i) })
 }

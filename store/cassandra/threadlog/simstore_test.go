@@ -32,19 +32,20 @@ type cluster struct {
 
 // weather is how often what goes wrong, and for how long a trial lasts.
 type weather struct {
-	torn      float64 // writes that only one replica gets at first
-	lost      float64 // writes that none gets at first
-	rowsTorn  float64 // the same of messages
-	rowsLost  float64
-	still     float64 // callers that stand still before they see an answer
-	stillMost int64   // ticks
-	late      float64 // messages that take very long
-	calmLeast int64   // ticks between two troubles
-	calmMost  int64
-	open      float64 // troubles that are take-overs
-	together  float64 // take-overs at which another node takes over too
-	end       int64   // of the troubles
-	messages  int     // a sender
+	torn       float64 // writes that only one replica gets at first
+	lost       float64 // writes that none gets at first
+	rowsTorn   float64 // the same of messages
+	rowsLost   float64
+	still      float64 // callers that stand still before they see an answer
+	stillMost  int64   // ticks
+	fenceStill float64 // the same for those who read the version
+	late       float64 // messages that take very long
+	calmLeast  int64   // ticks between two troubles
+	calmMost   int64
+	open       float64 // troubles that are take-overs
+	together   float64 // take-overs at which another node takes over too
+	end        int64   // of the troubles
+	messages   int     // a sender
 }
 
 // taking is a take whose outcome is open.
@@ -441,6 +442,9 @@ func (q *client) Version(context.Context) (int64, error) {
 	s, err := q.owners()
 	if err != nil {
 		return 0, err
+	}
+	if c := q.c; !c.calm && c.chance(c.fenceStill) {
+		q.back(c.between(40, 300))
 	}
 	return s.Version, nil
 }

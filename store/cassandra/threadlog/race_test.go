@@ -1,0 +1,5 @@
+//go:build race
+
+package threadlog
+
+const raceEnabled = true
