@@ -17,24 +17,15 @@ func table() []row {
 	tests := func(name string, want int, where string, args ...string) row {
 		return row{name: name, args: append(args, where), want: want}
 	}
-	real := regexp.MustCompile(`^Test\w+/real(/|$)`)
 	return []row{
-		tests("memory", 0, "./store/memory", "-run=^TestContract|^TestBlobs$"),
-		tests("pebble", 0, "./store/pebble", "-run=^TestContract$"),
-		tests("cassandra", 0, "./store/cassandra", "-run=^TestContract$"),
-		tests("cassandra, beside it", 0, "./store/cassandra", "-skip=^TestContract$"),
-		tests("redis", 0, "./store/redis", "-run=^TestContractStandalone$"),
-		tests("redis sentinel", 0, "./store/redis", "-run=^TestContractSentinel$"),
-		tests("redis cluster", 0, "./store/redis", "-run=^TestContractCluster$"),
-		tests("redis, beside it", 0, "./store/redis", "-skip=^TestContract"),
-		tests("disk", 0, "./store/blob", "-run=^TestDiskContract$"),
-		tests("minio", 0, "./store/blob", "-run=^TestS3Contract$"),
-		tests("files, beside it", 0, "./store/blob", "-skip=^Test(Disk|S3)Contract$"),
-		{name: "server on real stores", args: []string{"-run=/^real$", "-skip=^TestBrowser$", "./cmd/tolkflip"}, only: real, want: 0},
-		{name: "browser on real stores", args: []string{"-run=^TestBrowser$/^real$", "./cmd/tolkflip"}, want: 0},
-		{
-			name: "faults under load", args: []string{"-run=^(TestFaults|TestTakeOver)$", "./cmd/tolkflip"},
-			env: []string{"TOLKFLIP_TEST_FAULTS=6s"}, want: 0,
-		},
+		tests("memory", 111, "./store/memory", "-run=^TestContract|^TestBlobs$"),
+		tests("pebble", 63, "./store/pebble", "-run=^TestContract$"),
+		tests("cassandra", 63, "./store/cassandra", "-run=^TestContract$"),
+		tests("redis", 33, "./store/redis", "-run=^TestContractStandalone$"),
+		tests("redis sentinel", 33, "./store/redis", "-run=^TestContractSentinel$"),
+		tests("redis cluster", 33, "./store/redis", "-run=^TestContractCluster$"),
+		tests("disk", 15, "./store/blob", "-run=^TestDiskContract$"),
+		tests("minio", 15, "./store/blob", "-run=^TestS3Contract$"),
+		tests("files, beside it", 72, "./store/blob", "-skip=^Test(Disk|S3)Contract$"),
 	}
 }
